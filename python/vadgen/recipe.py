@@ -1,0 +1,411 @@
+"""What to build and how: a TOML file, with command line flags over it, read into a frozen `Recipe`.
+
+Every key is declared once, as a field with its rule and its help text; the reader, the flags of
+`vadgen build` and the messages all come from that declaration.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vadgen.errors import VadgenError
+
+_UNITS = {"": 1, "B": 1, "K": 1024, "KB": 1024, "KIB": 1024}
+_UNITS |= {"M": 1024**2, "MB": 1024**2, "MIB": 1024**2}
+_UNITS |= {"G": 1024**3, "GB": 1024**3, "GIB": 1024**3}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a key may hold.
+
+    Attributes:
+        check: takes a TOML value, returns the field's value, raises ValueError when it is wrong.
+        parse: turns a flag's text into a TOML value, raises ValueError when it cannot.
+        wanted: ends the sentence "it must be ...".
+        choices: the only values allowed; empty when there are others.
+        is_switch: the flag takes no value.
+    """
+
+    check: Callable[[object], object]
+    parse: Callable[[str], object]
+    wanted: str
+    choices: tuple[str, ...] = ()
+    is_switch: bool = False
+
+
+def parse_bytes(value: object) -> int:
+    """Bytes of a size such as 65536, "64K" or "1.5 MiB" (K, M and G are powers of 1024).
+
+    Raises:
+        ValueError: when it is not a size.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(value)
+    text = str(value).strip().upper()
+    digits = text.rstrip("BGIKM ")
+    size = float(digits) * _UNITS.get(text[len(digits) :].strip(), float("nan"))
+    if not size == int(size):
+        raise ValueError(value)
+    return int(size)
+
+
+def _whole(least: int, most: int, step: int = 1) -> Rule:
+    def check(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(value)
+        if not least <= value <= most or value % step:
+            raise ValueError(value)
+        return value
+
+    kind = "a whole number" if step == 1 else f"a multiple of {step}"
+    return Rule(check, int, f"{kind} from {least} to {most}")
+
+
+def _real(above: float, most: float, *, zero: bool = False) -> Rule:
+    def check(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(value)
+        if not (above < value <= most or (zero and value == above)):
+            raise ValueError(value)
+        return float(value)
+
+    bounds = f"from {above:g} to {most:g}" if zero else f"above {above:g} and at most {most:g}"
+    return Rule(check, float, f"a number {bounds}")
+
+
+def _size() -> Rule:
+    def check(value: object) -> int:
+        size = parse_bytes(value)
+        if size < 1024:
+            raise ValueError(value)
+        return size
+
+    return Rule(check, str, 'a size of at least 1024 bytes, such as 65536, "512K" or "2M"')
+
+
+def _one_of(*choices: str) -> Rule:
+    def check(value: object) -> str:
+        if value not in choices:
+            raise ValueError(value)
+        return str(value)
+
+    listed = ", ".join(choices[:-1]) + " or " + choices[-1] if choices[1:] else choices[0]
+    return Rule(check, str, listed, choices)
+
+
+def _bits() -> Rule:
+    def check(value: object) -> int:
+        if isinstance(value, bool) or value not in (4, 8):
+            raise ValueError(value)
+        return int(str(value))
+
+    return Rule(check, int, "4 or 8")
+
+
+def _text(wanted: str) -> Rule:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(value)
+        return value
+
+    return Rule(check, str, wanted)
+
+
+def _path(wanted: str) -> Rule:
+    rule = _text(wanted)
+    return dataclasses.replace(rule, check=lambda value: Path(str(rule.check(value))))
+
+
+def _switch() -> Rule:
+    def check(value: object) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError(value)
+        return value
+
+    return Rule(check, str, "true or false", is_switch=True)
+
+
+def _key(default: Any, rule: Rule, text: str) -> Any:
+    return dataclasses.field(default=default, metadata={"rule": rule, "help": text})
+
+
+@dataclass(frozen=True)
+class PadimOptions:
+    """Table `[padim]`."""
+
+    channels: int | None = _key(
+        None, _whole(1, 4096), "feature channels to keep (default: as many as the flash holds)"
+    )
+    variant: str = _key("diagonal", _one_of("diagonal"), "form of the inverse covariance")
+
+
+@dataclass(frozen=True)
+class PatchcoreOptions:
+    """Table `[patchcore]`; None leaves the choice to the picker."""
+
+    search: str = _key(
+        "auto",
+        _one_of("auto", "adc", "pqnn", "flat"),
+        "how the nearest row of the bank is found (default: auto, by measuring)",
+    )
+    codes: int | None = _key(None, _whole(1, 1_000_000), "rows of the memory bank")
+    candidates: int | None = _key(
+        None, _whole(1, 1_000_000), "rows that the coarse phase of pqnn keeps"
+    )
+    subspaces: int | None = _key(None, _whole(1, 1024), "subspaces of the product quantizer")
+    bits: int | None = _key(None, _bits(), "bits of one code: 4 or 8")
+    opq: bool = _key(False, _switch(), "rotate the features before quantizing them")
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """Table `[memory]`: how the memory bank is gathered on this computer."""
+
+    coreset_memory: int = _key(
+        512 * 1024**2, _size(), "most bytes the coreset selection may take (default: 512M)"
+    )
+    trim: float = _key(
+        0.0,
+        _real(0.0, 0.5, zero=True),
+        "fraction of training patches to drop as suspicious (default: 0)",
+    )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a build makes, apart from the bytes of its inputs.
+
+    Attributes:
+        board: name of a file in `boards/`.
+        data: folder of images; None is the demo set.
+        backbone: name of a module in `backbones/`.
+        weights: file of the backbone's weights; None is the backbone's own source.
+        width: the backbone's channel multiplier.
+        input: height and width of the input in pixels; None is the largest that fits the board.
+        detector: "padim" or "patchcore".
+        flash_budget: bytes of flash to fill instead of the board's; None is the board's.
+        alpha: false-positive rate the threshold is set for; None is the smallest the normals allow.
+        seed: of every random choice.
+        calibration_images: training images that the int8 ranges are measured on.
+        padim: options of that detector.
+        patchcore: options of that detector.
+        memory: how the memory bank is gathered.
+    """
+
+    board: str = _key("", _text("the name of a board"), "board to build for; see `vadgen boards`")
+    data: Path | None = _key(
+        None, _path("a folder"), "folder of good images, or a data set (default: the demo set)"
+    )
+    backbone: str = _key(
+        "efficientnet_lite0",
+        _text("the name of a backbone"),
+        "network that makes the features (default: efficientnet_lite0)",
+    )
+    weights: Path | None = _key(
+        None, _path("a file"), "weights of the backbone (default: its published ImageNet weights)"
+    )
+    width: float = _key(1.0, _real(0.0, 2.0), "channel multiplier of the backbone (default: 1.0)")
+    input: int | None = _key(
+        None,
+        _whole(32, 512, 16),
+        "input height and width in pixels (default: the largest that fits the board)",
+    )
+    detector: str = _key("padim", _one_of("padim", "patchcore"), "how features become a score")
+    flash_budget: int | None = _key(
+        None, _size(), "flash to fill, such as 512K (default: the board's)"
+    )
+    alpha: float | None = _key(
+        None,
+        _real(0.0, 0.5),
+        "false alarms the threshold allows, such as 0.05 (default: the least the images support)",
+    )
+    seed: int = _key(0, _whole(0, 2**32 - 1), "seed of every random choice (default: 0)")
+    calibration_images: int = _key(
+        64, _whole(1, 10_000), "training images that set the int8 ranges (default: 64)"
+    )
+    padim: PadimOptions = PadimOptions()
+    patchcore: PatchcoreOptions = PatchcoreOptions()
+    memory: MemoryOptions = MemoryOptions()
+
+
+_TABLES: dict[str, type[PadimOptions] | type[PatchcoreOptions] | type[MemoryOptions]] = {
+    "padim": PadimOptions,
+    "patchcore": PatchcoreOptions,
+    "memory": MemoryOptions,
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a recipe: `table` is "" at the top level."""
+
+    table: str
+    name: str
+    rule: Rule
+    help: str
+
+    @property
+    def dotted(self) -> str:
+        """The key as TOML writes it, such as `padim.channels`."""
+        return f"{self.table}.{self.name}" if self.table else self.name
+
+    @property
+    def flag(self) -> str:
+        """The command line flag, such as `--coreset-memory`."""
+        return "--" + self.name.replace("_", "-")
+
+
+def keys() -> Iterator[Key]:
+    """Every key of a recipe, in the order of the dataclasses."""
+    for table, kind in (("", Recipe), *_TABLES.items()):
+        for field in dataclasses.fields(kind):
+            if field.metadata:
+                yield Key(table, field.name, field.metadata["rule"], field.metadata["help"])
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest of the known names, or all of them when none is near."""
+    listed = sorted(known)
+    near = difflib.get_close_matches(name.lower(), listed, n=2, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(listed)}"
+
+
+def read_recipe(path: Path | None, flags: Mapping[str, object]) -> Recipe:
+    """Reads a recipe and lays the flags over it.
+
+    Args:
+        path: TOML file; None for flags alone. Paths in it are relative to its folder.
+        flags: value by dotted key (`{"padim.channels": 40}`); paths are relative to the working
+            folder.
+
+    Raises:
+        VadgenError: file missing or not TOML, unknown key, value of the wrong type or range,
+            no board.
+    """
+    known = {key.dotted: key for key in keys()}
+    values: dict[str, object] = {}
+    if path is not None:
+        for dotted, value in _flatten(_read_toml(path), path):
+            if dotted not in known:
+                raise VadgenError(f"{path}: unknown key '{dotted}'", nearest(dotted, known))
+            checked = _check(known[dotted], value, f"{path}: key '{dotted}'")
+            values[dotted] = path.parent / checked if isinstance(checked, Path) else checked
+    for dotted, value in flags.items():
+        values[dotted] = _check(known[dotted], value, known[dotted].flag)
+    if not values.get("board"):
+        raise VadgenError(
+            "no board given", "add --board qemu_m7, for instance; `vadgen boards` lists them"
+        )
+    top: dict[str, Any] = {k: v for k, v in values.items() if "." not in k}
+    for table, kind in _TABLES.items():
+        prefix = f"{table}."
+        options: dict[str, Any] = {
+            k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)
+        }
+        top[table] = kind(**options)
+    return Recipe(**top)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise VadgenError(f"recipe {path} does not exist", "check the path") from None
+    except UnicodeDecodeError:
+        raise VadgenError(f"recipe {path} is not text", "a recipe is a TOML file") from None
+    except OSError as error:
+        raise VadgenError(
+            f"recipe {path} cannot be read: {error.strerror}", "a recipe is a TOML file"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise VadgenError(
+            f"recipe {path} is not valid TOML: {error}", 'strings need quotes: board = "qemu_m7"'
+        ) from None
+
+
+def _flatten(tree: Mapping[str, Any], path: Path) -> Iterator[tuple[str, object]]:
+    """Pairs of dotted key and value; tables are one level deep."""
+    for name, value in tree.items():
+        if name in _TABLES and not isinstance(value, dict):
+            raise VadgenError(
+                f"{path}: key '{name}' is {_shown(value)}", f"it is a table: write [{name}] instead"
+            )
+        if isinstance(value, dict) and (name in _TABLES or name not in _top_names()):
+            if name not in _TABLES:
+                raise VadgenError(f"{path}: unknown table [{name}]", nearest(name, _TABLES))
+            yield from ((f"{name}.{inner}", v) for inner, v in value.items())
+        else:
+            yield name, value
+
+
+def _top_names() -> set[str]:
+    return {key.name for key in keys() if not key.table}
+
+
+def _check(key: Key, value: object, where: str) -> object:
+    try:
+        return key.rule.check(value)
+    except (ValueError, OverflowError):
+        hint = f"it must be {key.rule.wanted}"
+        if isinstance(value, str) and key.rule.choices:
+            near = difflib.get_close_matches(value, key.rule.choices, n=1)
+            hint += f"; did you mean {near[0]}?" if near else ""
+        raise VadgenError(f"{where} is {_shown(value)}", hint) from None
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, default=str)
+
+
+def _named(path: Path | None, sha256: str | None, missing: str) -> dict[str, str | None]:
+    """An input by name and digest, since a path would say where it lies on this machine."""
+    name = missing if path is None else path.resolve().name
+    return {"name": name, "sha256": sha256}
+
+
+def canonical_json(
+    recipe: Recipe, *, data_sha256: str | None = None, weights_sha256: str | None = None
+) -> str:
+    """The recipe as JSON with sorted keys, for the manifest: same recipe, same bytes, no path.
+
+    Args:
+        recipe: the recipe.
+        data_sha256: digest of the images, or None when not known.
+        weights_sha256: digest of the weights, or None when not known.
+    """
+    tree = dataclasses.asdict(recipe)
+    tree["data"] = _named(recipe.data, data_sha256, "demo")
+    tree["weights"] = _named(recipe.weights, weights_sha256, "published")
+    return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def recipe_hash(
+    recipe: Recipe, *, data_sha256: str | None = None, weights_sha256: str | None = None
+) -> str:
+    """SHA-256 of `canonical_json`, 64 hexadecimal digits."""
+    text = canonical_json(recipe, data_sha256=data_sha256, weights_sha256=weights_sha256)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The recipe as a TOML file that builds the same again; paths are cut to their last name."""
+    lines: list[str] = []
+    for key in keys():
+        if key.table and f"[{key.table}]" not in lines:
+            lines += ["", f"[{key.table}]"]
+        owner = getattr(recipe, key.table) if key.table else recipe
+        value = getattr(owner, key.name)
+        if isinstance(value, Path):
+            value = value.resolve().name
+        if value is not None:
+            lines.append(f"{key.name} = {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines) + "\n"
