@@ -1,0 +1,54 @@
+"""The flatbuffers schema of `.tflite` files, as PyPI's `tflite-micro` ships it, and its names."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from vadgen.errors import Exit, VadgenError
+
+IDENTIFIER = b"TFL3"
+
+# TFLite's operator versions that first took int8 (TensorFlow, `register_ref.cc`): older
+# versions mean uint8 or float to TFLite; TFLite Micro does not look at them.
+INT8_VERSIONS = {
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "ADD": 2,
+    "PAD": 2,
+    "AVERAGE_POOL_2D": 2,
+    "MAX_POOL_2D": 2,
+    "MEAN": 2,
+    "RESHAPE": 1,
+    "CONCATENATION": 2,
+    "FULLY_CONNECTED": 4,
+    "SOFTMAX": 2,
+    "RELU": 2,
+    "RELU6": 2,
+    "QUANTIZE": 2,
+}
+
+
+@cache
+def load_schema() -> Any:
+    """Return the generated flatbuffers module.
+
+    Raises:
+        VadgenError: `tflite-micro` is not installed (code TOOL_MISSING).
+    """
+    try:
+        from tflite_micro.tensorflow.lite.micro.python import schema_py_generated
+    except ImportError as error:
+        raise VadgenError(
+            f"the Python package tflite-micro cannot be imported ({error})",
+            "install it: python -m pip install tflite-micro",
+            Exit.TOOL_MISSING,
+        ) from error
+    return schema_py_generated
+
+
+@cache
+def enum_names(enum: str) -> dict[int, str]:
+    """Names of a schema's enumeration by value, e.g. `enum_names("Padding")[0] == "SAME"`."""
+    members = vars(getattr(load_schema(), enum))
+    return {value: name for name, value in members.items() if isinstance(value, int)}
