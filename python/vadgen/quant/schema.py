@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from vadgen.errors import Exit, VadgenError
@@ -36,15 +37,28 @@ def load_schema() -> Any:
     Raises:
         VadgenError: `tflite-micro` is not installed (code TOOL_MISSING).
     """
+    return _import("tflite_micro.tensorflow.lite.micro.python.schema_py_generated")
+
+
+@cache
+def load_runtime() -> Any:
+    """Return the module that holds TFLite Micro's interpreter.
+
+    Raises:
+        VadgenError: `tflite-micro` is not installed (code TOOL_MISSING).
+    """
+    return _import("tflite_micro.python.tflite_micro.runtime")
+
+
+def _import(module: str) -> Any:
     try:
-        from tflite_micro.tensorflow.lite.micro.python import schema_py_generated
+        return import_module(module)
     except ImportError as error:
         raise VadgenError(
             f"the Python package tflite-micro cannot be imported ({error})",
             "install it: python -m pip install tflite-micro",
             Exit.TOOL_MISSING,
         ) from error
-    return schema_py_generated
 
 
 @cache
