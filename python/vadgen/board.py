@@ -1,0 +1,286 @@
+"""Boards: `boards/*.toml` read into frozen values; facts only, no choices.
+
+A board is a chip (or its emulation) with its memory, the compiler flags it needs, the kernel sets
+it can run and the way its firmware is built. Adding one is adding a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vadgen import paths
+from vadgen.errors import VadgenError
+
+UNLIMITED = 1 << 40
+"""Flash and RAM bytes of a board without a budget (the host)."""
+
+IN_PROJECT = "in-project"
+
+
+@dataclass(frozen=True)
+class Region:
+    """One range of memory.
+
+    Attributes:
+        name: "flash" holds code and constants, "ram" everything that changes; other names are
+            memory that nothing is placed in unless the linker script of the board says so.
+        origin: first address.
+        size: bytes.
+    """
+
+    name: str
+    origin: int
+    size: int
+
+
+@dataclass(frozen=True)
+class PlatformIO:
+    """How PlatformIO builds the board.
+
+    Attributes:
+        platform: "in-project" for `firmware/platform`, else PlatformIO's own, with its version.
+        board: PlatformIO's name of the board; the in-project platform uses the board's own id.
+        framework: "espidf", "stm32cube", or "" for none.
+    """
+
+    platform: str = IN_PROJECT
+    board: str = ""
+    framework: str = ""
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """The system compiler of a board of the in-project platform.
+
+    Attributes:
+        prefix: of the programs, as in "arm-none-eabi-"; "" is the host's compiler.
+        flags: given to the compiler and to the linker.
+        link_flags: given to the linker only.
+        startup: folder in `firmware/platform` with start-up code and `link.ld`; "" for none.
+        stack_bytes: RAM that the linker script sets aside for the stack; 0 where there is none.
+    """
+
+    prefix: str = ""
+    flags: tuple[str, ...] = ()
+    link_flags: tuple[str, ...] = ()
+    startup: str = ""
+    stack_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """The QEMU machine that runs the board's firmware.
+
+    Attributes:
+        binary: program, as in "qemu-system-arm".
+        machine: value of `-M`.
+        args: further arguments.
+        icount_shift: one instruction takes 2^shift ns of the machine's time.
+    """
+
+    binary: str
+    machine: str
+    args: tuple[str, ...] = ()
+    icount_shift: int = 6
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program, or a compiler's library (a name that ends in ".a"), and its Debian package."""
+
+    program: str
+    package: str
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board.
+
+    Attributes:
+        id: name of its file.
+        title: one line for people.
+        core: as in "cortex-m7".
+        kernels: kernel sets it can run, best first; "portable" is the last.
+        port: folder in `firmware/lib/vad_port/src`.
+        memory: ranges of memory; none means no budget.
+        instructions: budget of one inference, 0 for none.
+        platformio: how PlatformIO builds it.
+        toolchain: the system compiler, for the in-project platform.
+        emulator: the machine that runs it, if any.
+        tools: what must be installed to build and run it here.
+    """
+
+    id: str
+    title: str
+    core: str
+    kernels: tuple[str, ...]
+    port: str
+    memory: tuple[Region, ...] = ()
+    instructions: int = 0
+    platformio: PlatformIO = PlatformIO()
+    toolchain: Toolchain | None = None
+    emulator: Emulator | None = None
+    tools: tuple[Tool, ...] = ()
+
+    @property
+    def flash_bytes(self) -> int:
+        """Bytes that code and constants may take; `UNLIMITED` without a budget."""
+        return self._size("flash")
+
+    @property
+    def ram_bytes(self) -> int:
+        """Bytes that everything that changes may take; `UNLIMITED` without a budget."""
+        return self._size("ram")
+
+    @property
+    def is_in_project(self) -> bool:
+        """Built by `firmware/platform` with the system's compilers."""
+        return self.platformio.platform == IN_PROJECT
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Debian packages of the tools, each once."""
+        return tuple(dict.fromkeys(tool.package for tool in self.tools))
+
+    def region(self, name: str) -> Region | None:
+        """The range of memory of that name."""
+        return next((region for region in self.memory if region.name == name), None)
+
+    def _size(self, name: str) -> int:
+        region = self.region(name)
+        return region.size if region else UNLIMITED
+
+
+def list_boards() -> tuple[str, ...]:
+    """Ids of all boards, sorted."""
+    return tuple(sorted(path.stem for path in paths.boards().glob("*.toml")))
+
+
+def load_board(name: str) -> Board:
+    """The board of that id.
+
+    Raises:
+        VadgenError: no such board (names the nearest), or its file is wrong.
+    """
+    known = list_boards()
+    if name not in known:
+        raise VadgenError(f"unknown board '{name}'", _nearest(name, known))
+    path = paths.boards() / f"{name}.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise VadgenError(f"{path} cannot be read: {error}", "a board is a TOML file") from None
+    return parse_board(name, text, str(path))
+
+
+def parse_board(name: str, text: str, where: str) -> Board:
+    """The board that the text of a TOML file describes.
+
+    Args:
+        name: the board's id.
+        text: the file.
+        where: names the file in messages.
+
+    Raises:
+        VadgenError: not TOML, an unknown or missing key, a value of the wrong type.
+    """
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise VadgenError(f"{where} is not valid TOML: {error}", "mend the line it names") from None
+    tables = {
+        key: _table(tree.pop(key), f"{where} [{key}]")
+        for key in ("memory", "platformio", "toolchain", "emulator", "tools")
+        if key in tree
+    }
+    parts: dict[str, Any] = {
+        key: _read(kind, tables[key], f"{where} [{key}]")
+        for key, kind in (
+            ("platformio", PlatformIO),
+            ("toolchain", Toolchain),
+            ("emulator", Emulator),
+        )
+        if key in tables
+    }
+    parts["memory"] = tuple(
+        _read(
+            Region, {"name": key, **_table(value, f"{where} [memory.{key}]")}, f"{where} [memory]"
+        )
+        for key, value in tables.get("memory", {}).items()
+    )
+    parts["tools"] = tuple(
+        _read(Tool, {"program": key, "package": value}, f"{where} [tools]")
+        for key, value in tables.get("tools", {}).items()
+    )
+    board: Board = _read(Board, {"id": name, **tree}, where, parts)
+    _check(board, where)
+    return board
+
+
+def _check(board: Board, where: str) -> None:
+    """What the types alone do not say."""
+    if board.kernels[-1:] != ("portable",):
+        raise VadgenError(f"{where}: key 'kernels' must end with \"portable\"", "add it")
+    if bool(board.region("flash")) != bool(board.region("ram")):
+        raise VadgenError(
+            f"{where}: memory needs both [memory.flash] and [memory.ram]", "add the other"
+        )
+    if board.is_in_project != (board.toolchain is not None):
+        raise VadgenError(
+            f"{where}: [toolchain] belongs to boards of the in-project platform, and they need it",
+            "add [toolchain], or name PlatformIO's own platform in [platformio]",
+        )
+
+
+def _table(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise VadgenError(f"{where} is not a table", "write it as a [table]")
+    return value
+
+
+_TYPES: Mapping[str, tuple[type, str]] = {
+    "str": (str, "a text"),
+    "int": (int, "a whole number that is not negative"),
+    "tuple[str, ...]": (list, "a list of texts"),
+}
+
+
+def _read(
+    kind: Any, table: Mapping[str, Any], where: str, parts: Mapping[str, Any] | None = None
+) -> Any:
+    """Fills the dataclass `kind` from a table; `parts` are fields that were read already."""
+    fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in (parts or {})}
+    known = {name for name, f in fields.items() if f.type in _TYPES}
+    for key in table:
+        if key not in known:
+            raise VadgenError(f"{where}: unknown key '{key}'", _nearest(key, known))
+    values: dict[str, Any] = dict(parts or {})
+    for key in known:
+        if key in table:
+            values[key] = _value(table[key], str(fields[key].type), f"{where}: key '{key}'")
+        elif fields[key].default is dataclasses.MISSING:
+            raise VadgenError(f"{where}: key '{key}' is missing", f"add {key}")
+    return kind(**values)
+
+
+def _value(value: object, type_name: str, where: str) -> object:
+    wanted, text = _TYPES[type_name]
+    if (
+        not isinstance(value, wanted)
+        or isinstance(value, bool)
+        or (isinstance(value, int) and value < 0)
+        or (isinstance(value, list) and not all(isinstance(item, str) for item in value))
+    ):
+        raise VadgenError(f"{where} has the wrong type", f"it must be {text}")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    listed = sorted(known)
+    near = difflib.get_close_matches(name.lower(), listed, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(listed)}"
