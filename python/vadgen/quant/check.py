@@ -256,6 +256,12 @@ class _Checker:
         else:
             self.shape((size // n_in, n_out))
 
+    def softmax(self) -> None:
+        options = self.op.options
+        assert isinstance(options, SoftmaxOptions)
+        self.require(0 < options.beta < math.inf, f"beta of {options.beta}")
+        self.shape(self.x.shape)
+
     def elementwise(self) -> None:
         self.shape(self.x.shape)
 
@@ -271,7 +277,7 @@ _CHECKS: dict[str, tuple[tuple[int, int], type, Callable[[_Checker], None]]] = {
     "RESHAPE": ((1, 2), NoOptions, _Checker.reshape),
     "CONCATENATION": ((1, 64), ConcatOptions, _Checker.concat),
     "FULLY_CONNECTED": ((2, 3), ActivationOptions, _Checker.fully_connected),
-    "SOFTMAX": ((1, 1), SoftmaxOptions, _Checker.elementwise),
+    "SOFTMAX": ((1, 1), SoftmaxOptions, _Checker.softmax),
     "RELU": ((1, 1), NoOptions, _Checker.elementwise),
     "RELU6": ((1, 1), NoOptions, _Checker.elementwise),
     "QUANTIZE": ((1, 1), NoOptions, _Checker.elementwise),
