@@ -1,0 +1,32 @@
+/* What the firmware needs of its surroundings: bytes in, bytes out. One folder in ../src a port. */
+#ifndef VAD_PORT_H
+#define VAD_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Brings up clock and link. Called once, before anything else. Returns false when there is none. */
+bool vad_port_open(void);
+
+/* Reads exactly `bytes` bytes; false when they do not come. */
+bool vad_port_read(void *data, size_t bytes);
+
+/* Writes exactly `bytes` bytes; false when they cannot be written. */
+bool vad_port_write(const void *data, size_t bytes);
+
+/* Whether another request may come: true for a link, false for a file, which holds one. */
+bool vad_port_is_link(void);
+
+/* Greatest number of stack bytes used so far, 0 where the port cannot tell. */
+uint32_t vad_port_stack_used(void);
+
+/* Ends the program where there is something to return to. */
+void vad_port_close(void);
+
+/* Markers: an emulator counts the instructions between them. They do nothing and are never inlined
+ * or moved. */
+void vad_port_region_begin(void);
+void vad_port_region_end(void);
+
+#endif

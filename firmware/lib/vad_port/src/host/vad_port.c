@@ -1,0 +1,38 @@
+/* Files in the working directory: request.bin in, response.bin out. */
+#include "vad_port.h"
+
+#include <stdio.h>
+
+static FILE *request;
+static FILE *response;
+
+bool vad_port_open(void) {
+    request = fopen("request.bin", "rb");
+    response = fopen("response.bin", "wb");
+    return request != NULL && response != NULL;
+}
+
+bool vad_port_read(void *data, size_t bytes) {
+    return fread(data, 1, bytes, request) == bytes;
+}
+
+bool vad_port_write(const void *data, size_t bytes) {
+    return fwrite(data, 1, bytes, response) == bytes;
+}
+
+bool vad_port_is_link(void) {
+    return false;
+}
+
+uint32_t vad_port_stack_used(void) {
+    return 0;
+}
+
+void vad_port_close(void) {
+    if (request != NULL) {
+        (void)fclose(request);
+    }
+    if (response != NULL) {
+        (void)fclose(response);
+    }
+}

@@ -1,0 +1,54 @@
+/* Files of the emulator's host, through semihosting: request.bin in, response.bin out. */
+#include "vad_port.h"
+
+#include "../vad_stack.h"
+#include "vad_semihost.h"
+
+/* Ends of the stack, from the linker script. */
+extern uint32_t vad_stack_bottom[];
+extern uint32_t vad_stack_top[];
+
+enum { MODE_READ = 1, MODE_WRITE = 5 }; /* "rb" and "wb" */
+
+static intptr_t request = -1;
+static intptr_t response = -1;
+
+static intptr_t open_file(const char *name, uint32_t length, uint32_t mode) {
+    const uintptr_t block[3] = {(uintptr_t)name, mode, length};
+    return vad_semihost(VAD_SEMIHOST_OPEN, block);
+}
+
+/* SYS_READ and SYS_WRITE return the number of bytes that were not transferred. */
+static bool transfer(uintptr_t operation, intptr_t file, uintptr_t data, size_t bytes) {
+    const uintptr_t block[3] = {(uintptr_t)file, data, bytes};
+    return bytes == 0 || vad_semihost(operation, block) == 0;
+}
+
+bool vad_port_open(void) {
+    vad_stack_paint(vad_stack_bottom);
+    request = open_file("request.bin", 11, MODE_READ);
+    response = open_file("response.bin", 12, MODE_WRITE);
+    return request >= 0 && response >= 0;
+}
+
+bool vad_port_read(void *data, size_t bytes) {
+    return transfer(VAD_SEMIHOST_READ, request, (uintptr_t)data, bytes);
+}
+
+bool vad_port_write(const void *data, size_t bytes) {
+    return transfer(VAD_SEMIHOST_WRITE, response, (uintptr_t)data, bytes);
+}
+
+bool vad_port_is_link(void) {
+    return false;
+}
+
+uint32_t vad_port_stack_used(void) {
+    return vad_stack_used(vad_stack_bottom, vad_stack_top);
+}
+
+void vad_port_close(void) {
+    const uintptr_t files[2] = {(uintptr_t)request, (uintptr_t)response};
+    (void)vad_semihost(VAD_SEMIHOST_CLOSE, &files[0]);
+    (void)vad_semihost(VAD_SEMIHOST_CLOSE, &files[1]);
+}

@@ -1,0 +1,60 @@
+"""SCons script of the in-project platform: compiler, flags and linker script of one board."""
+
+from pathlib import Path
+
+from SCons.Script import AlwaysBuild, Default, DefaultEnvironment
+
+env = DefaultEnvironment()
+board = env.BoardConfig()
+here = Path(env.PioPlatform().get_dir()).resolve()
+
+prefix = board.get("build.prefix")
+startup = board.get("build.startup")
+flags = board.get("build.flags")
+symbols = board.get("build.symbols")
+
+env.Replace(
+    AR=f"{prefix}gcc-ar",
+    AS=f"{prefix}gcc",
+    CC=f"{prefix}gcc",
+    CXX=f"{prefix}g++",
+    RANLIB=f"{prefix}gcc-ranlib",
+    SIZETOOL=f"{prefix}size",
+    ARFLAGS=["rcsD"],
+    PROGNAME="firmware",
+    PROGSUFFIX=".elf",
+    SIZEPROGREGEXP=r"^\.(?:vectors|text|rodata|ARM\.exidx|data)\s+(\d+).*",
+    SIZEDATAREGEXP=r"^\.(?:stack|data|bss)\s+(\d+).*",
+    SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
+    SIZEPRINTCMD="$SIZETOOL -B -d $SOURCES",
+)
+env.Append(
+    CCFLAGS=[
+        *flags,
+        "-ffunction-sections",
+        "-fdata-sections",
+        "-g",
+        # Paths of this machine stay out of the firmware.
+        f"-ffile-prefix-map={env.subst('$PROJECT_DIR')}=.",
+    ],
+    CPPPATH=[str(here / "include")],
+    LINKFLAGS=[*flags, *board.get("build.link_flags"), "-Wl,--gc-sections"],
+)
+if startup:
+    env.Append(
+        LINKFLAGS=[
+            "-nostartfiles",
+            "-Wl,-Map=$BUILD_DIR/firmware.map",
+            *(f"-Wl,--defsym={name}={value:#x}" for name, value in symbols.items()),
+        ]
+    )
+    env.Replace(LDSCRIPT_PATH=str(here / startup / "link.ld"))
+    env.BuildSources("$BUILD_DIR/startup", str(here / startup))
+
+program = env.BuildProgram()
+env.AddPlatformTarget("buildprog", program, None, "Build")
+AlwaysBuild(env.Alias("nobuild", program))
+size = env.AddPlatformTarget(
+    "size", program, env.VerboseAction("$SIZEPRINTCMD", "Measuring $SOURCE"), "Program size"
+)
+Default([program, size])

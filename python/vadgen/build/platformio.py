@@ -1,0 +1,249 @@
+"""The firmware project of a build, and PlatformIO, which compiles it.
+
+Boards of the in-project platform need no registry: the compilers are the system's, and SCons is the
+one of this Python. Other boards use PlatformIO's own platforms from the user's PlatformIO folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from vadgen import paths
+from vadgen.board import Board
+from vadgen.build.tools import require_tools
+from vadgen.errors import Exit, VadgenError
+
+_REGISTRY_SECONDS = 5.0
+_BUILD_SECONDS = 3600
+_VECTORS_BYTES = 0x40
+
+
+def create_project(out: Path, board: Board, generated: Path) -> Path:
+    """Writes the self-contained project `out/firmware`; the same inputs give the same bytes.
+
+    Args:
+        out: folder of the build.
+        board: what the firmware is for.
+        generated: folder with the generated `*.c` and `*.h`.
+
+    Returns:
+        The project's folder. What was in it before is gone.
+    """
+    source, project = paths.firmware(), out / "firmware"
+    shutil.rmtree(project, ignore_errors=True)
+    shutil.copytree(source / "src", project / "src")
+    (project / "generated").mkdir()
+    for path in sorted([*generated.glob("*.c"), *generated.glob("*.h")]):
+        shutil.copy(path, project / "generated" / path.name)
+    for library in sorted(path.name for path in (source / "lib").iterdir() if path.is_dir()):
+        keep = {"vad_kernels": board.kernels, "vad_port": (board.port,)}.get(library)
+        _copy_library(source / "lib" / library, project / "lib" / library, keep)
+    if board.is_in_project:
+        shutil.copytree(
+            source / "platform", project / "platform", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        (project / "boards").mkdir()
+        manifest = json.dumps(_board_manifest(board), indent=2) + "\n"
+        (project / "boards" / f"{board.id}.json").write_text(manifest, encoding="utf-8")
+    if board.platformio.framework == "espidf":
+        shutil.copytree(source / "espidf", project, dirs_exist_ok=True)
+    (project / "platformio.ini").write_text(_platformio_ini(board), encoding="utf-8")
+    return project
+
+
+def build_project(project: Path, board: Board) -> Path:
+    """Compiles the project with PlatformIO.
+
+    Returns:
+        The firmware's ELF file.
+
+    Raises:
+        VadgenError: TOOL_MISSING for a compiler or PlatformIO platform that is not here;
+            DOES_NOT_FIT when the linker runs out of memory; else the compiler's first errors.
+    """
+    require_tools(board)
+    if not board.is_in_project:
+        _require_platform(project, board)
+    command = [sys.executable, "-m", "platformio", "run", "-d", str(project), "-e", board.id]
+    try:
+        run = subprocess.run(
+            command,
+            env=_environment(project, board),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_BUILD_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise VadgenError(
+            f"PlatformIO did not finish in {_BUILD_SECONDS} s", f"try: {_command(project)}"
+        ) from None
+    elf = project / ".pio" / "build" / board.id / "firmware.elf"
+    if run.returncode or not elf.is_file():
+        raise _build_error(project, run.stdout + run.stderr)
+    return elf
+
+
+def platform_is_installed(board: Board) -> bool:
+    """Whether PlatformIO's own platform of the board, in its version, is in the user's folder.
+
+    Always true for the in-project platform.
+    """
+    if board.is_in_project:
+        return True
+    name, _, version = board.platformio.platform.partition("@")
+    for manifest in sorted((_core_dir() / "platforms").glob(f"{name}*/platform.json")):
+        try:
+            facts = json.loads(manifest.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if facts.get("name") == name and facts.get("version") == version:
+            return True
+    return False
+
+
+def _copy_library(source: Path, target: Path, keep: tuple[str, ...] | None) -> None:
+    """Copies a library; with `keep`, of the folders in its `src` only those."""
+
+    def left_out(folder: str, names: list[str]) -> list[str]:
+        if keep is None or Path(folder) != source / "src":
+            return []
+        return [name for name in names if (source / "src" / name).is_dir() and name not in keep]
+
+    shutil.copytree(source, target, ignore=left_out)
+
+
+def _board_manifest(board: Board) -> dict[str, Any]:
+    """The board as PlatformIO and `platform/builder/main.py` read it."""
+    toolchain = board.toolchain
+    assert toolchain is not None
+    symbols: dict[str, int] = {}
+    flash, ram = board.region("flash"), board.region("ram")
+    if flash and ram:
+        vectors = board.region("vectors")
+        used = 0 if vectors else _VECTORS_BYTES
+        symbols = {
+            "vad_vectors_origin": vectors.origin if vectors else flash.origin,
+            "vad_flash_origin": flash.origin + used,
+            "vad_flash_size": flash.size - used,
+            "vad_ram_origin": ram.origin,
+            "vad_ram_size": ram.size,
+            "vad_stack_size": toolchain.stack_bytes,
+        }
+    return {
+        "name": board.title,
+        "vendor": "vadgen",
+        "url": "",
+        "build": {
+            "mcu": board.core,
+            "prefix": toolchain.prefix,
+            "flags": list(toolchain.flags),
+            "link_flags": list(toolchain.link_flags),
+            "startup": toolchain.startup,
+            "symbols": symbols,
+        },
+        "upload": {"maximum_size": board.flash_bytes, "maximum_ram_size": board.ram_bytes},
+    }
+
+
+def _platformio_ini(board: Board) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(paths.templates()),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    return environment.get_template("platformio.ini.j2").render(board=board)
+
+
+def _environment(project: Path, board: Board) -> dict[str, str]:
+    environment = dict(os.environ)
+    environment |= {
+        "PLATFORMIO_DISABLE_UPGRADE_CHECK": "true",
+        "PLATFORMIO_NO_ANSI": "true",
+        "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
+        "PLATFORMIO_WORKSPACE_DIR": str(project / ".pio"),
+    }
+    if board.is_in_project:
+        environment["PLATFORMIO_CORE_DIR"] = str(project / ".pio" / "core")
+    return environment
+
+
+def _command(project: Path) -> str:
+    return f"pio run -d {project}"
+
+
+def _core_dir() -> Path:
+    given = os.environ.get("PLATFORMIO_CORE_DIR")
+    return Path(given) if given else Path.home() / ".platformio"
+
+
+def _require_platform(project: Path, board: Board) -> None:
+    """Raises TOOL_MISSING unless the platform is installed or PlatformIO's registry answers."""
+    if platform_is_installed(board) or _registry_answers():
+        return
+    raise VadgenError(
+        f"PlatformIO's platform {board.platformio.platform} is not installed and its registry "
+        "does not answer",
+        f"finish on a machine that has it: {_command(project)}",
+        Exit.TOOL_MISSING,
+    )
+
+
+def _registry_answers() -> bool:
+    """Whether any mirror of PlatformIO's registry answers within a few seconds."""
+    from platformio import __registry_mirror_hosts__ as hosts
+
+    found = threading.Event()
+
+    def ask(host: str) -> None:
+        try:
+            urllib.request.urlopen(f"https://{host}/", timeout=_REGISTRY_SECONDS).close()
+        except urllib.error.HTTPError:
+            pass  # an answer, if not the page
+        except (OSError, ValueError):
+            return
+        found.set()
+
+    # Threads, because the look-up of a name has no time-out of its own.
+    threads = [threading.Thread(target=ask, args=(host,), daemon=True) for host in hosts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(_REGISTRY_SECONDS)
+    return found.is_set()
+
+
+def _build_error(project: Path, output: str) -> VadgenError:
+    overflow = re.search(r"region `(\w+)' overflowed by (\d+) bytes", output)
+    if overflow:
+        return VadgenError(
+            f"the firmware does not fit: {overflow[1]} overflows by {int(overflow[2]):,} bytes",
+            "a smaller --input or fewer channels need less",
+            Exit.DOES_NOT_FIT,
+        )
+    lines = [line.strip() for line in output.splitlines()]
+    errors = [
+        line
+        for line in lines
+        if re.search(r"\berror:|undefined reference|multiple definition|Error:", line)
+    ]
+    shown = " | ".join(dict.fromkeys(errors[:4])) or " | ".join(line for line in lines[-3:] if line)
+    return VadgenError(
+        f"PlatformIO could not build: {shown}", f"see all of it: {_command(project)}"
+    )
