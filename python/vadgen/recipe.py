@@ -17,10 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vadgen.errors import VadgenError
-
-_UNITS = {"": 1, "B": 1, "K": 1024, "KB": 1024, "KIB": 1024}
-_UNITS |= {"M": 1024**2, "MB": 1024**2, "MIB": 1024**2}
-_UNITS |= {"G": 1024**3, "GB": 1024**3, "GIB": 1024**3}
+from vadgen.units import parse_bytes
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,7 @@ class Rule:
         check: takes a TOML value, returns the field's value, raises ValueError when it is wrong.
         parse: turns a flag's text into a TOML value, raises ValueError when it cannot.
         wanted: ends the sentence "it must be ...".
+        metavar: stands for the value in `--help`.
         choices: the only values allowed; empty when there are others.
         is_switch: the flag takes no value.
     """
@@ -38,24 +36,9 @@ class Rule:
     check: Callable[[object], object]
     parse: Callable[[str], object]
     wanted: str
+    metavar: str
     choices: tuple[str, ...] = ()
     is_switch: bool = False
-
-
-def parse_bytes(value: object) -> int:
-    """Bytes of a size such as 65536, "64K" or "1.5 MiB" (K, M and G are powers of 1024).
-
-    Raises:
-        ValueError: when it is not a size.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(value)
-    text = str(value).strip().upper()
-    digits = text.rstrip("BGIKM ")
-    size = float(digits) * _UNITS.get(text[len(digits) :].strip(), float("nan"))
-    if not size == int(size):
-        raise ValueError(value)
-    return int(size)
 
 
 def _whole(least: int, most: int, step: int = 1) -> Rule:
@@ -67,7 +50,7 @@ def _whole(least: int, most: int, step: int = 1) -> Rule:
         return value
 
     kind = "a whole number" if step == 1 else f"a multiple of {step}"
-    return Rule(check, int, f"{kind} from {least} to {most}")
+    return Rule(check, int, f"{kind} from {least} to {most}", "N")
 
 
 def _real(above: float, most: float, *, zero: bool = False) -> Rule:
@@ -79,7 +62,7 @@ def _real(above: float, most: float, *, zero: bool = False) -> Rule:
         return float(value)
 
     bounds = f"from {above:g} to {most:g}" if zero else f"above {above:g} and at most {most:g}"
-    return Rule(check, float, f"a number {bounds}")
+    return Rule(check, float, f"a number {bounds}", "X")
 
 
 def _size() -> Rule:
@@ -89,7 +72,8 @@ def _size() -> Rule:
             raise ValueError(value)
         return size
 
-    return Rule(check, str, 'a size of at least 1024 bytes, such as 65536, "512K" or "2M"')
+    wanted = 'a size of at least 1024 bytes, such as 65536, "512K" or "2M"'
+    return Rule(check, str, wanted, "SIZE")
 
 
 def _one_of(*choices: str) -> Rule:
@@ -99,7 +83,7 @@ def _one_of(*choices: str) -> Rule:
         return str(value)
 
     listed = ", ".join(choices[:-1]) + " or " + choices[-1] if choices[1:] else choices[0]
-    return Rule(check, str, listed, choices)
+    return Rule(check, str, listed, "|".join(choices), choices)
 
 
 def _bits() -> Rule:
@@ -108,20 +92,20 @@ def _bits() -> Rule:
             raise ValueError(value)
         return int(str(value))
 
-    return Rule(check, int, "4 or 8")
+    return Rule(check, int, "4 or 8", "4|8")
 
 
-def _text(wanted: str) -> Rule:
+def _text(wanted: str, metavar: str) -> Rule:
     def check(value: object) -> str:
         if not isinstance(value, str) or not value.strip():
             raise ValueError(value)
         return value
 
-    return Rule(check, str, wanted)
+    return Rule(check, str, wanted, metavar)
 
 
-def _path(wanted: str) -> Rule:
-    rule = _text(wanted)
+def _path(wanted: str, metavar: str) -> Rule:
+    rule = _text(wanted, metavar)
     return dataclasses.replace(rule, check=lambda value: Path(str(rule.check(value))))
 
 
@@ -131,7 +115,7 @@ def _switch() -> Rule:
             raise ValueError(value)
         return value
 
-    return Rule(check, str, "true or false", is_switch=True)
+    return Rule(check, str, "true or false", "", is_switch=True)
 
 
 def _key(default: Any, rule: Rule, text: str) -> Any:
@@ -201,17 +185,23 @@ class Recipe:
         memory: how the memory bank is gathered.
     """
 
-    board: str = _key("", _text("the name of a board"), "board to build for; see `vadgen boards`")
+    board: str = _key(
+        "", _text("the name of a board", "NAME"), "board to build for; see `vadgen boards`"
+    )
     data: Path | None = _key(
-        None, _path("a folder"), "folder of good images, or a data set (default: the demo set)"
+        None,
+        _path("a folder", "DIR"),
+        "folder of good images, or a data set (default: the demo set)",
     )
     backbone: str = _key(
         "efficientnet_lite0",
-        _text("the name of a backbone"),
+        _text("the name of a backbone", "NAME"),
         "network that makes the features (default: efficientnet_lite0)",
     )
     weights: Path | None = _key(
-        None, _path("a file"), "weights of the backbone (default: its published ImageNet weights)"
+        None,
+        _path("a file", "FILE"),
+        "weights of the backbone (default: its published ImageNet weights)",
     )
     width: float = _key(1.0, _real(0.0, 2.0), "channel multiplier of the backbone (default: 1.0)")
     input: int | None = _key(
@@ -275,17 +265,17 @@ def keys() -> Iterator[Key]:
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint that names the nearest of the known names, or all of them when none is near."""
     listed = sorted(known)
-    near = difflib.get_close_matches(name.lower(), listed, n=2, cutoff=0.6)
+    near = difflib.get_close_matches(name.lower(), listed, n=2)
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(listed)}"
 
 
-def read_recipe(path: Path | None, flags: Mapping[str, object]) -> Recipe:
+def read_recipe(path: Path | None, flags: Mapping[str, str | bool]) -> Recipe:
     """Reads a recipe and lays the flags over it.
 
     Args:
         path: TOML file; None for flags alone. Paths in it are relative to its folder.
-        flags: value by dotted key (`{"padim.channels": 40}`); paths are relative to the working
-            folder.
+        flags: text by dotted key (`{"padim.channels": "40"}`), True for a switch; paths are
+            relative to the working folder.
 
     Raises:
         VadgenError: file missing or not TOML, unknown key, value of the wrong type or range,
@@ -299,8 +289,8 @@ def read_recipe(path: Path | None, flags: Mapping[str, object]) -> Recipe:
                 raise VadgenError(f"{path}: unknown key '{dotted}'", nearest(dotted, known))
             checked = _check(known[dotted], value, f"{path}: key '{dotted}'")
             values[dotted] = path.parent / checked if isinstance(checked, Path) else checked
-    for dotted, value in flags.items():
-        values[dotted] = _check(known[dotted], value, known[dotted].flag)
+    for dotted, text in flags.items():
+        values[dotted] = _check(known[dotted], text, known[dotted].flag, is_text=True)
     if not values.get("board"):
         raise VadgenError(
             "no board given", "add --board qemu_m7, for instance; `vadgen boards` lists them"
@@ -351,9 +341,10 @@ def _top_names() -> set[str]:
     return {key.name for key in keys() if not key.table}
 
 
-def _check(key: Key, value: object, where: str) -> object:
+def _check(key: Key, value: object, where: str, *, is_text: bool = False) -> object:
     try:
-        return key.rule.check(value)
+        parsed = key.rule.parse(value) if is_text and isinstance(value, str) else value
+        return key.rule.check(parsed)
     except (ValueError, OverflowError):
         hint = f"it must be {key.rule.wanted}"
         if isinstance(value, str) and key.rule.choices:

@@ -1,0 +1,527 @@
+"""The command line: the only place that prints and that knows exit codes.
+
+A verb reads its arguments, calls one function of the pipeline, and hands back the object that
+`--json` prints; `render` makes the lines for people from the same object. Standard output holds
+the result alone, everything else goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import errno
+import json
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+from vadgen import __version__, render
+from vadgen.errors import Exit, VadgenError
+from vadgen.progress import PlainProgress, Progress, RichProgress, open_progress
+from vadgen.recipe import keys, nearest, read_recipe
+
+Object = Mapping[str, Any]
+
+_COMMAND = "python -m vadgen" if Path(sys.argv[0]).name == "__main__.py" else "vadgen"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb of the command line.
+
+    Attributes:
+        name: as typed.
+        help: what it does, for the list of verbs.
+        example: a command that works, shown by `--help`.
+        arguments: adds the verb's arguments.
+        run: does the work and returns the object that `--json` prints.
+        lines: the same for people.
+    """
+
+    name: str
+    help: str
+    example: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Progress], Object]
+    lines: Callable[[Object, render.Paint], list[str]]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument errors are errors like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise VadgenError(message, f"`{self.prog} --help` shows what it takes")
+
+
+# --- the verbs ------------------------------------------------------------------------------------
+
+
+def _boards_arguments(parser: argparse.ArgumentParser) -> None:
+    del parser
+
+
+def _boards(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+
+    return pipeline.boards().to_json()
+
+
+def _build_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", metavar="FILE", type=Path, help="TOML file; flags go before it")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="where to write (default: build/BOARD)"
+    )
+    titles = {
+        "": "recipe (a key of the same name stands in FILE)",
+        "padim": "PaDiM",
+        "patchcore": "PatchCore",
+        "memory": "memory bank",
+    }
+    groups = {table: parser.add_argument_group(title) for table, title in titles.items()}
+    for key in keys():
+        options: dict[str, Any] = {"dest": key.dotted, "help": key.help, "default": None}
+        if key.rule.is_switch:
+            options |= {"action": "store_const", "const": True}
+        else:
+            options["metavar"] = key.rule.metavar
+        groups[key.table].add_argument(key.flag, **options)
+
+
+def _build(args: argparse.Namespace, progress: Progress) -> Object:
+    given = vars(args)
+    flags = {k.dotted: given[k.dotted] for k in keys() if given[k.dotted] is not None}
+    recipe = read_recipe(args.recipe, flags)
+    from vadgen import pipeline
+
+    return pipeline.build(recipe, args.out, progress).to_json()
+
+
+def _compile_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL.tflite", type=Path, help="int8 network")
+    parser.add_argument("--board", required=True, help="board to compile for")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="where to write")
+    parser.add_argument("--explain", action="store_true", help="show how each operator is run")
+
+
+def _compile(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+
+    result = pipeline.compile_model(args.model, args.board, args.out, progress, args.explain)
+    return result.to_json()
+
+
+def _out_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT", type=Path, help="what a build wrote")
+
+
+def _verify_arguments(parser: argparse.ArgumentParser) -> None:
+    _out_argument(parser)
+    parser.add_argument(
+        "--on",
+        default="auto",
+        metavar="host|emulator|PORT",
+        help="what to compare (default: the emulator where the board has one, else the host)",
+    )
+
+
+def _verify(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+
+    return pipeline.verify(args.out, args.on, progress).to_json()
+
+
+def _infer_arguments(parser: argparse.ArgumentParser) -> None:
+    _out_argument(parser)
+    parser.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="picture to score")
+    parser.add_argument(
+        "--on",
+        default="host",
+        metavar="reference|host|emulator|PORT",
+        help="what scores them (default: host)",
+    )
+    parser.add_argument("--map", metavar="DIR", type=Path, help="write heat maps there")
+
+
+def _infer(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+
+    return pipeline.infer(args.out, args.images, args.on, args.map).to_json()
+
+
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    _out_argument(parser)
+    parser.add_argument("--data", metavar="DIR", type=Path, required=True, help="labelled set")
+    parser.add_argument(
+        "--on",
+        default="host",
+        metavar="reference|host|emulator",
+        help="what scores the images (default: host)",
+    )
+
+
+def _evaluate(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+
+    return pipeline.evaluate(args.out, args.data, args.on, progress).to_json()
+
+
+def _size(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+
+    return pipeline.size(args.out).to_json()
+
+
+def _port_arguments(parser: argparse.ArgumentParser) -> None:
+    _out_argument(parser)
+    parser.add_argument("--port", help="serial port, such as /dev/ttyUSB0 (default: the only one)")
+
+
+def _flash(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+
+    return pipeline.flash(args.out, args.port).to_json()
+
+
+def _monitor(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+
+    return pipeline.monitor(args.out, args.port).to_json()
+
+
+def _clean_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "out",
+        metavar="OUT",
+        nargs="?",
+        type=Path,
+        help="one build (default: all of build/ and the cache)",
+    )
+
+
+def _clean(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+
+    return pipeline.clean(args.out).to_json()
+
+
+def _demo_data_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", type=Path, help="new folder to write it to")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the painted defects")
+
+
+def _demo_data(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+
+    return pipeline.demo_data(args.directory, args.seed, progress).to_json()
+
+
+VERBS = (
+    Verb(
+        "boards",
+        "list boards: core, memory, how each is built, whether its tools are here",
+        "%(prog)s",
+        _boards_arguments,
+        _boards,
+        render.render_boards,
+    ),
+    Verb(
+        "build",
+        "turn a folder of good images into firmware that finds bad ones",
+        "%(prog)s --board qemu_m7 --data photos/good",
+        _build_arguments,
+        _build,
+        render.render_build,
+    ),
+    Verb(
+        "compile",
+        "turn an int8 .tflite network into C, without a detector",
+        "%(prog)s network.tflite --board qemu_m7 --explain",
+        _compile_arguments,
+        _compile,
+        render.render_compile,
+    ),
+    Verb(
+        "verify",
+        "compare taps, cells, score and decision byte by byte",
+        "%(prog)s build/qemu_m7 --on emulator",
+        _verify_arguments,
+        _verify,
+        render.render_verify,
+    ),
+    Verb(
+        "infer",
+        "score pictures and draw their heat maps",
+        "%(prog)s build/qemu_m7 photo.png --map maps",
+        _infer_arguments,
+        _infer,
+        render.render_infer,
+    ),
+    Verb(
+        "evaluate",
+        "measure the shipped integer model on a labelled set",
+        "%(prog)s build/qemu_m7 --data mvtec/transistor",
+        _evaluate_arguments,
+        _evaluate,
+        render.render_evaluate,
+    ),
+    Verb(
+        "size",
+        "show flash and RAM by part against the board's budget",
+        "%(prog)s build/qemu_m7",
+        _out_argument,
+        _size,
+        render.render_size,
+    ),
+    Verb(
+        "flash",
+        "put the firmware on the board",
+        "%(prog)s build/esp32s3 --port /dev/ttyUSB0",
+        _port_arguments,
+        _flash,
+        render.render_fields,
+    ),
+    Verb(
+        "monitor",
+        "show the board's scores as they come",
+        "%(prog)s build/esp32s3 --port /dev/ttyUSB0",
+        _port_arguments,
+        _monitor,
+        render.render_fields,
+    ),
+    Verb(
+        "clean",
+        "remove build outputs and caches",
+        "%(prog)s build/qemu_m7",
+        _clean_arguments,
+        _clean,
+        render.render_fields,
+    ),
+    Verb(
+        "demo-data",
+        "write the demo set as a folder of images",
+        "%(prog)s demo",
+        _demo_data_arguments,
+        _demo_data,
+        render.render_fields,
+    ),
+)
+
+
+# --- from the arguments to the exit code ----------------------------------------------------------
+
+
+def _format(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=render.WIDTH)
+
+
+def _parser() -> tuple[_Parser, dict[str, _Parser]]:
+    parser = _Parser(
+        prog=_COMMAND,
+        description="From a folder of good pictures to a microcontroller that finds the bad ones.",
+        epilog="start with:\n  %(prog)s build --board qemu_m7",
+        formatter_class=_format,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"vadgen {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    by_name = {}
+    for verb in VERBS:
+        sub = verbs.add_parser(
+            verb.name,
+            help=verb.help,
+            description=verb.help[0].upper() + verb.help[1:] + ".",
+            epilog=f"example:\n  {verb.example}",
+            formatter_class=_format,
+            allow_abbrev=False,
+        )
+        verb.arguments(sub)
+        sub.add_argument("--json", action="store_true", help="print one JSON object")
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        sub.set_defaults(chosen=verb)
+        by_name[verb.name] = sub
+    return parser, by_name
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser, by_name = _parser()
+    if not argv:
+        parser.print_help()
+        raise SystemExit(Exit.OK)
+    if not argv[0].startswith("-") and argv[0] not in by_name:
+        raise VadgenError(f"unknown verb '{argv[0]}'", nearest(argv[0], by_name))
+    args, extra = parser.parse_known_args(argv)
+    if not args.verb:
+        raise VadgenError("no verb given", "`vadgen --help` lists them")
+    if extra:
+        raise VadgenError(
+            f"unknown argument '{extra[0]}'", _flag_hint(extra[0], args.verb, by_name)
+        )
+    return args
+
+
+def _flag_hint(given: str, verb: str, flags: Iterable[str]) -> str:
+    names = [f[2:] for f in flags if f.startswith("--")]
+    near = difflib.get_close_matches(given.split("=")[0].lstrip("-"), names, n=1)
+    if given.startswith("--") and near:
+        return f"did you mean --{near[0]}?"
+    return f"`vadgen {verb} --help` shows what it takes"
+
+
+def explain(error: BaseException) -> VadgenError:
+    """The error as a user reads it: what happened, what to do, which exit code."""
+    if isinstance(error, VadgenError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return VadgenError(
+            "interrupted",
+            "nothing half-written is left; the same command starts again",
+            Exit.INTERRUPTED,
+        )
+    if isinstance(error, MemoryError):
+        return VadgenError(
+            "not enough memory on this computer", "close other programs, or try a smaller --input"
+        )
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("vadgen"):
+        return VadgenError(
+            f"the Python package '{error.name}' is not installed",
+            "pip install vadgen brings it; in a checkout: make setup",
+            Exit.TOOL_MISSING,
+        )
+    if isinstance(error, OSError) and error.errno is not None:
+        return _explain_os(error)
+    return VadgenError(
+        f"fault in vadgen: {type(error).__name__}: {error}", "--debug shows where; please report it"
+    )
+
+
+def _explain_os(error: OSError) -> VadgenError:
+    where = error.filename2 or error.filename
+    where = render.short(os.fsdecode(where)) if isinstance(where, str | bytes) else None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return VadgenError(
+            f"the disk is full{f' (writing {where})' if where else ''}",
+            "free some space, or write elsewhere with --out; VADGEN_CACHE moves the cache",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return VadgenError(
+            f"no permission{f' for {where}' if where else ''}",
+            "check who owns it, or write elsewhere with --out",
+        )
+    what = error.strerror or str(error)
+    return VadgenError(f"{where}: {what}" if where else what, "check the path")
+
+
+def _verdict(obj: Object) -> VadgenError | None:
+    """What a finished result still has to say: parity broken, or a tool missing."""
+    broken = [run for run, same in (obj.get("parity") or {}).items() if same is False]
+    if broken:
+        return VadgenError(
+            f"parity broken: {' and '.join(broken)} differ from the numpy reference",
+            "this firmware must not be used; please report it with the recipe",
+            Exit.PARITY,
+        )
+    needs = obj.get("needs_tool")
+    if needs:
+        return VadgenError(needs["message"], f"finish with: {needs['command']}", Exit.TOOL_MISSING)
+    return None
+
+
+@contextlib.contextmanager
+def _only_result_on_stdout() -> Iterator[None]:
+    """Send all that libraries and child processes print to standard error meanwhile."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _plain(value: Any) -> Any:
+    """Only what JSON can hold: no path, no numpy scalar, null in place of NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return _plain(value.item()) if hasattr(value, "item") else str(value)
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # What is left in the buffer would fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):
+            raise
+
+
+def _paint(stream: TextIO) -> render.Paint:
+    colour = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    unicode = (stream.encoding or "ascii").lower().startswith("utf")
+    return render.Paint(colour, unicode, _COMMAND)
+
+
+def _report(error: VadgenError) -> None:
+    """Print the two lines; commands in them are spelled as this one was."""
+    paint = _paint(sys.stderr)
+    message, hint = (
+        " ".join(text.split()).replace("`vadgen ", f"`{_COMMAND} ")
+        for text in (error.message, error.hint)
+    )
+    print(f"{paint.bad('error:')} {message}\n{paint.bold('hint:')} {hint}", file=sys.stderr)
+
+
+def _progress() -> PlainProgress | RichProgress:
+    return open_progress(sys.stderr)
+
+
+def _run(argv: Sequence[str], as_json: bool) -> int:
+    args = _parse(argv)
+    with contextlib.ExitStack() as stack:
+        if as_json:
+            stack.enter_context(_only_result_on_stdout())
+        progress = stack.enter_context(_progress())
+        obj = _plain(args.chosen.run(args, progress))
+    if as_json:
+        _print(json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        _print("\n".join(args.chosen.lines(obj, _paint(sys.stdout))))
+    verdict = _verdict(obj)
+    if verdict is None:
+        return Exit.OK
+    _report(verdict)
+    return verdict.code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    as_json = "--json" in argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        return _run(argv, as_json)
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in argv:
+            traceback.print_exc()
+        told = explain(error)
+        _report(told)
+        if as_json:
+            shown = {"error": told.message, "hint": told.hint, "code": int(told.code)}
+            _print(json.dumps(shown, indent=2, ensure_ascii=False))
+        return told.code

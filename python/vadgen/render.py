@@ -1,0 +1,423 @@
+"""The result of each verb, as a person reads it: 80 columns, colour only where it is asked for.
+
+Every function takes the object that `--json` prints and returns lines. A key that is missing or
+null leaves its line out, so that what was not done is not shown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vadgen.units import show_bytes, show_count
+
+Object = Mapping[str, Any]
+
+WIDTH = 80
+_LABEL = 14
+_BAR = 24
+
+_WHAT = ("taps", "cells", "score", "decision")
+_RUNNERS = {
+    "host": "host C",
+    "emulator": "emulated core",
+    "board": "board",
+    "reference": "numpy reference",
+}
+_METRICS = {
+    "image_auroc": "image AUROC",
+    "pixel_auroc": "pixel AUROC",
+    "aupro": "AUPRO",
+    "image_f1": "image F1, best threshold (oracle)",
+    "pixel_f1": "pixel F1, best threshold (oracle)",
+    "recall": "defects found at the shipped threshold",
+    "false_positive_rate": "false alarms at the shipped threshold",
+}
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Colours and signs that the stream can show.
+
+    Attributes:
+        colour: ANSI colours are understood.
+        unicode: more than ASCII is understood.
+        command: how this program is called, for the commands it proposes.
+    """
+
+    colour: bool = False
+    unicode: bool = True
+    command: str = "vadgen"
+
+    def bold(self, text: str) -> str:
+        """Headings and numbers that matter."""
+        return self._ansi("1", text)
+
+    def dim(self, text: str) -> str:
+        """What can be passed over."""
+        return self._ansi("2", text)
+
+    def good(self, text: str) -> str:
+        """What is as it should be."""
+        return self._ansi("32", text)
+
+    def bad(self, text: str) -> str:
+        """What is not."""
+        return self._ansi("1;31", text)
+
+    def warn(self, text: str) -> str:
+        """What wants a look."""
+        return self._ansi("33", text)
+
+    def bar(self, fraction: float) -> str:
+        """A bar that is full at 1 and red beyond."""
+        full, empty = ("█", "░") if self.unicode else ("#", ".")
+        n = max(0, min(_BAR, round(fraction * _BAR)))
+        n = max(n, 1) if fraction > 0 else n
+        tint = self.bad if fraction > 1 else self.warn if fraction > 0.9 else self.good
+        return tint(full * n) + self.dim(empty * (_BAR - n))
+
+    @property
+    def dot(self) -> str:
+        """Stands between parts of a line."""
+        return "·" if self.unicode else "-"
+
+    def _ansi(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+
+
+def short(path: str) -> str:
+    """The path as seen from the working folder when it is inside, else unchanged."""
+    try:
+        return str(Path(path).resolve().relative_to(Path.cwd()))
+    except (OSError, ValueError):
+        return path
+
+
+def _row(paint: Paint, label: str, text: str) -> str:
+    return f"  {paint.bold(f'{label:<{_LABEL}}')}{text}"
+
+
+def _more(text: str) -> str:
+    return " " * (_LABEL + 2) + text
+
+
+def _wrapped(parts: Iterable[str], between: str) -> Iterator[str]:
+    """Parts joined into lines that stay inside the width beside the labels."""
+    line = ""
+    for part in parts:
+        longer = f"{line}{between}{part}" if line else part
+        if len(longer) > WIDTH - _LABEL - 2 and line:
+            yield line
+            longer = part
+        line = longer
+    if line:
+        yield line
+
+
+def _rows(paint: Paint, label: str, text: str) -> Iterator[str]:
+    """A label and a sentence of any length beside it."""
+    for i, line in enumerate(_wrapped(text.split(), " ")):
+        yield _row(paint, label if i == 0 else "", line)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]], indent: int = 2) -> Iterator[str]:
+    """Columns as wide as their widest cell; a column of numbers stands to the right."""
+    body = [tuple("" if cell is None else str(cell) for cell in row) for row in rows]
+    cells = [tuple(head), *body]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    numeric = [
+        bool(body) and all(row[i][:1].isdigit() or row[i] in ("", "-") for row in body)
+        for i in range(len(head))
+    ]
+    for row in cells:
+        padded = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        )
+        yield (" " * indent + "  ".join(padded)).rstrip()
+
+
+def _verdict(paint: Paint, state: bool | None, width: int) -> str:
+    text = {True: "same", False: "DIFFERS", None: "not run"}[state]
+    tint = {True: paint.good, False: paint.bad, None: paint.dim}[state]
+    return tint(f"{text:>{width}}")
+
+
+def _parity(obj: Object, paint: Paint) -> Iterator[str]:
+    """`parity` says which runs agree with the reference, `parity_by` in what."""
+    runs: Object = obj.get("parity") or {}
+    if not runs:
+        return
+    detail: Object = obj.get("parity_by") or {}
+    images = obj.get("parity_images")
+    against = f"bytes of {images} images, " if images else "bytes, "
+    yield _row(paint, "Parity", f"{against}compared with the numpy reference")
+    what = [w for w in _WHAT if any(w in (detail.get(run) or {}) for run in runs)] or [""]
+    if what != [""]:
+        yield _more(f"{'':<16}" + "".join(f"{w:>10}" for w in what))
+    for run, state in runs.items():
+        cells = detail.get(run) or {}
+        states = [cells.get(w) if state is not None and cells else state for w in what]
+        yield _more(
+            f"{_RUNNERS.get(run, run):<16}" + "".join(_verdict(paint, s, 10) for s in states)
+        )
+
+
+def _memory(obj: Object, paint: Paint, label: str, key: str) -> Iterator[str]:
+    """`flash_bytes`, `flash_budget` and `flash_by`, or the same of `ram`."""
+    used, budget = obj.get(f"{key}_bytes"), obj.get(f"{key}_budget")
+    if used is None:
+        return
+    if budget:
+        share = f"{used / budget:.0%}"
+        yield _row(
+            paint,
+            label,
+            f"{paint.bar(used / budget)} {show_bytes(used)} of {show_bytes(budget)} ({share})",
+        )
+        if used > budget:
+            yield _more(paint.bad(f"{used - budget:,} bytes too many"))
+    else:
+        yield _row(paint, label, show_bytes(used))
+    parts = [f"{name} {show_bytes(n)}" for name, n in (obj.get(f"{key}_by") or {}).items()]
+    for line in _wrapped(parts, f" {paint.dot} "):
+        yield _more(paint.dim(line))
+
+
+def _instructions(obj: Object, paint: Paint) -> Iterator[str]:
+    total = obj.get("instructions")
+    if total is None:
+        return
+    yield _row(paint, "Instructions", f"{paint.bold(show_count(total))} for one image")
+    parts = [
+        f"{name} {show_count(n)}" for name, n in (obj.get("instructions_by") or {}).items() if n
+    ]
+    for line in _wrapped(parts, f" {paint.dot} "):
+        yield _more(paint.dim(line))
+
+
+def _number(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float | int) else "-"
+
+
+def _metrics(obj: Object, paint: Paint) -> Iterator[str]:
+    """`metrics`: figures by name, for one model or for `float` and `int8` side by side."""
+    metrics: Object = obj.get("metrics") or {}
+    if not metrics:
+        return
+    models: Object = (
+        metrics
+        if all(isinstance(m, Mapping) or m is None for m in metrics.values())
+        else {"": metrics}
+    )
+    models = {name: figures for name, figures in models.items() if figures}
+    head = "".join(f"{name:>8}" for name in models)
+    yield _row(paint, "Test images", f"{'':<42}{head}".rstrip())
+    known = [k for k in _METRICS if any(k in figures for figures in models.values())]
+    for key in known:
+        figures = "".join(f"{_number(m.get(key)):>8}" for m in models.values())
+        yield _more(f"{_METRICS[key]:<42}{figures}")
+
+
+def _threshold(obj: Object, paint: Paint) -> Iterator[str]:
+    threshold = obj.get("threshold")
+    if threshold is None:
+        return
+    yield _row(paint, "Threshold", f"score above {paint.bold(f'{threshold:,}')} is a defect")
+    alpha, normals = obj.get("alpha"), obj.get("normals")
+    if alpha is not None and normals is not None:
+        yield _more(
+            paint.dim(f"at most {alpha:.1%} of good parts flagged, from {normals} held-out images")
+        )
+
+
+def _next(paint: Paint, commands: Sequence[str]) -> Iterator[str]:
+    for i, command in enumerate(commands):
+        yield _row(paint, "Next" if i == 0 else "", command)
+
+
+def _notes(obj: Object, paint: Paint) -> Iterator[str]:
+    for i, note in enumerate(obj.get("notes") or ()):
+        yield from _rows(paint, "Note" if i == 0 else "", note)
+
+
+def _needs_tool(obj: Object, paint: Paint) -> Iterator[str]:
+    needs = obj.get("needs_tool")
+    if needs:
+        yield from _rows(paint, "Not compiled", needs["message"])
+        yield _row(paint, "Finish with", needs["command"])
+
+
+def _done(obj: Object, paint: Paint) -> Iterator[str]:
+    seconds = obj.get("seconds")
+    if seconds is not None:
+        yield paint.dim(f"  done in {seconds:.1f} s")
+
+
+def _blocks(*blocks: Iterable[str]) -> list[str]:
+    """Blocks with an empty line between those that have any."""
+    lines: list[str] = []
+    for block in blocks:
+        body = list(block)
+        if body and lines:
+            lines.append("")
+        lines += body
+    return lines
+
+
+def _headline(obj: Object, paint: Paint, keys: Sequence[str]) -> Iterator[str]:
+    parts = [str(obj["board"])] + [str(obj[k]) for k in keys if obj.get(k) is not None]
+    if obj.get("input"):
+        side = obj["input"]
+        parts.append(f"{side} x {side}" if isinstance(side, int) else str(side))
+    yield "  " + paint.bold(f" {paint.dot} ".join(parts))
+
+
+def render_build(obj: Object, paint: Paint) -> list[str]:
+    """Board, threshold, parity, memory, instructions, metrics, report, next commands."""
+    out = short(obj["out"])
+    commands = [f"{paint.command} infer {out} photo.png"]
+    if obj.get("needs_tool"):
+        commands.append(f"{paint.command} verify {out} --on host")
+    else:
+        commands.append(f"{paint.command} verify {out}")
+        if (obj.get("parity") or {}).get("emulator") is None:
+            commands.append(f"{paint.command} flash {out} --port PORT")
+    report = [_row(paint, "Report", short(obj["report"]))] if obj.get("report") else []
+    return _blocks(
+        _headline(obj, paint, ("data", "backbone", "detector")),
+        _threshold(obj, paint),
+        _parity(obj, paint),
+        [*_memory(obj, paint, "Flash", "flash"), *_memory(obj, paint, "RAM", "ram")],
+        _instructions(obj, paint),
+        _metrics(obj, paint),
+        _notes(obj, paint),
+        _needs_tool(obj, paint),
+        [*report, *_next(paint, commands)],
+        _done(obj, paint),
+    )
+
+
+def render_compile(obj: Object, paint: Paint) -> list[str]:
+    """The backbone alone: memory, instructions, parity, the plan when it was asked for."""
+    io_bytes = obj.get("io_bytes")
+    frame = (
+        [
+            _row(
+                paint,
+                "Kept whole",
+                f"{show_bytes(io_bytes)} of input and outputs beside the RAM above",
+            )
+        ]
+        if io_bytes
+        else []
+    )
+    plan: Object = obj.get("explain") or {}
+    rows = list(table(plan["columns"], plan["rows"])) if plan else []
+    return _blocks(
+        _headline(obj, paint, ("model",)),
+        rows,
+        _parity(obj, paint),
+        [
+            *_memory(obj, paint, "Flash", "flash"),
+            *_memory(obj, paint, "RAM", "ram"),
+            *frame,
+        ],
+        _instructions(obj, paint),
+        _notes(obj, paint),
+        _needs_tool(obj, paint),
+        [_row(paint, "Output", short(obj["out"]))],
+        _done(obj, paint),
+    )
+
+
+def render_verify(obj: Object, paint: Paint) -> list[str]:
+    """What was compared, and whether it is the same."""
+    return _blocks(_parity(obj, paint), _notes(obj, paint), _done(obj, paint))
+
+
+def render_infer(obj: Object, paint: Paint) -> list[str]:
+    """One line an image: decision, score, share of the threshold, name; the map below it."""
+    threshold = obj["threshold"]
+    lines = []
+    for image in obj["images"]:
+        word = paint.bad("DEFECT") if image["is_anomalous"] else paint.good("good  ")
+        share = f"{image['score'] / threshold:>6.0%}" if threshold else ""
+        lines.append(f"  {word}  {image['score']:>12,}  {share}  {short(image['image'])}")
+        if image.get("map"):
+            lines.append(paint.dim(f"          map: {short(image['map'])}"))
+    on = _RUNNERS.get(obj.get("on", ""), obj.get("on", ""))
+    head = f"  threshold {threshold:,}" + (f", scored by the {on}" if on else "")
+    return _blocks([paint.dim(head), *lines], _notes(obj, paint), _done(obj, paint))
+
+
+def render_evaluate(obj: Object, paint: Paint) -> list[str]:
+    """The metrics."""
+    return _blocks(
+        _threshold(obj, paint), _metrics(obj, paint), _notes(obj, paint), _done(obj, paint)
+    )
+
+
+def render_size(obj: Object, paint: Paint) -> list[str]:
+    """Flash and RAM by part, in bytes."""
+
+    def ledger(key: str) -> Iterator[str]:
+        yield from _memory({**obj, f"{key}_by": {}}, paint, {"ram": "RAM"}.get(key, "Flash"), key)
+        for name, n_bytes in (obj.get(f"{key}_by") or {}).items():
+            yield _more(f"{name:<30}{n_bytes:>14,} bytes")
+
+    return _blocks(ledger("flash"), ledger("ram"), _notes(obj, paint))
+
+
+def render_boards(obj: Object, paint: Paint) -> list[str]:
+    """A line a board, and what is missing for those that cannot be built here."""
+    boards: Sequence[Object] = obj["boards"]
+    rows = [
+        (
+            b["id"],
+            b["core"],
+            show_bytes(b["flash_bytes"]),
+            show_bytes(b["ram_bytes"]),
+            b["built_with"],
+        )
+        for b in boards
+    ]
+    lines = list(table(("board", "core", "flash", "RAM", "built with"), rows))
+    yes, no = ("✓", "✗") if paint.unicode else ("yes", "no")
+    wide = max(map(len, lines)) + 2
+    head = paint.bold(f"{lines[0]:<{wide}}tools")
+    marked = [
+        f"{line:<{wide}}" + (paint.warn(no) if b.get("missing") else paint.good(yes))
+        for line, b in zip(lines[1:], boards, strict=True)
+    ]
+    missing: dict[str, list[str]] = {}
+    for b in boards:
+        if b.get("missing"):
+            missing.setdefault(b["missing"], []).append(b["id"])
+    return _blocks(
+        [head, *marked],
+        (line for why, ids in missing.items() for line in _missing(paint, ids, why)),
+    )
+
+
+def _missing(paint: Paint, ids: Sequence[str], why: str) -> Iterator[str]:
+    yield "  " + paint.warn(", ".join(ids))
+    for line in _wrapped(why.split(), " "):
+        yield f"    {line}"
+
+
+def render_fields(obj: Object, paint: Paint) -> list[str]:
+    """Any other result: a line a field."""
+    lines: list[str] = []
+    for key, value in obj.items():
+        if value is None or key in ("seconds", "notes"):
+            continue
+        values = value if isinstance(value, list | tuple) else [value]
+        for i, item in enumerate(values):
+            text = short(item) if isinstance(item, str) and os.sep in item else str(item)
+            lines.append(_row(paint, key.replace("_", " ").capitalize() if i == 0 else "", text))
+    return _blocks(lines, _notes(obj, paint), _done(obj, paint))
