@@ -1,0 +1,106 @@
+"""Sections and symbols of an ELF file, as the size report and the instruction counter need them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vadgen.errors import VadgenError
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section that takes memory.
+
+    Attributes:
+        name: as in ".text".
+        address: where it lies when the program runs.
+        size: bytes.
+        is_writable: lies in RAM.
+        is_loaded: has bytes in the file (in flash); false for zeroed or untouched memory.
+    """
+
+    name: str
+    address: int
+    size: int
+    is_writable: bool
+    is_loaded: bool
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A function or an object.
+
+    Attributes:
+        name: in the source.
+        address: first byte, without Thumb's bit.
+        size: bytes.
+        is_function: code, else data.
+        section: name of its section.
+    """
+
+    name: str
+    address: int
+    size: int
+    is_function: bool
+    section: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """Sections and symbols of a program, both in order of address."""
+
+    sections: tuple[Section, ...]
+    symbols: tuple[Symbol, ...]
+
+    def address_of(self, name: str) -> int | None:
+        """Address of a symbol, None when the program has none of that name."""
+        return next((symbol.address for symbol in self.symbols if symbol.name == name), None)
+
+
+def read_elf(path: Path) -> Image:
+    """Reads an ELF file.
+
+    Raises:
+        VadgenError: it cannot be read, or is not an ELF file.
+    """
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with path.open("rb") as stream:
+            return _read(ELFFile(stream))
+    except (OSError, ELFError) as error:
+        raise VadgenError(f"{path} cannot be read as a firmware: {error}", "build again") from None
+
+
+def _read(elf: Any) -> Image:
+    from elftools.elf.constants import SH_FLAGS
+
+    sections: list[Section] = []
+    names: dict[int, str] = {}
+    for index, section in enumerate(elf.iter_sections()):
+        header = section.header
+        if header.sh_flags & SH_FLAGS.SHF_ALLOC and header.sh_size:
+            names[index] = section.name
+            is_writable = bool(header.sh_flags & SH_FLAGS.SHF_WRITE)
+            is_loaded = header.sh_type != "SHT_NOBITS"
+            sections.append(
+                Section(section.name, header.sh_addr, header.sh_size, is_writable, is_loaded)
+            )
+    thumb = 1 if elf.get_machine_arch() == "ARM" else 0
+    table = elf.get_section_by_name(".symtab")
+    symbols = []
+    for entry in table.iter_symbols() if table else ():
+        kind, index = entry.entry.st_info.type, entry.entry.st_shndx
+        if kind in ("STT_FUNC", "STT_OBJECT") and index in names:
+            is_function = kind == "STT_FUNC"
+            address = entry.entry.st_value & ~(thumb if is_function else 0)
+            symbols.append(
+                Symbol(entry.name, address, entry.entry.st_size, is_function, names[index])
+            )
+    return Image(
+        tuple(sorted(sections, key=lambda section: section.address)),
+        tuple(sorted(symbols, key=lambda symbol: (symbol.address, symbol.name))),
+    )
