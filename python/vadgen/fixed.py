@@ -1,0 +1,151 @@
+"""The integer arithmetic of every kernel: rounding, saturation, requantization.
+
+TensorFlow Lite Micro's reference arithmetic with double rounding, spelled once for numpy. The C
+twin is `firmware/lib/vad_core/include/vad_fixed.h`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Int64 = NDArray[np.int64]
+
+INT32_MIN = -(2**31)
+INT32_MAX = 2**31 - 1
+
+
+def wrap_int32(x: ArrayLike) -> Int64:
+    """Reduces modulo 2^32 to int32's range, as two's-complement hardware does."""
+    return np.asarray(x, dtype=np.int64).astype(np.int32).astype(np.int64)
+
+
+def saturating_rounding_doubling_high_mul(a: ArrayLike, b: ArrayLike) -> Int64:
+    """(a * b) / 2^31, rounded to nearest with ties away from zero; INT32_MIN squared saturates.
+
+    Args:
+        a, b: int32 values, broadcast together.
+
+    Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference", 2018. C twin: `vad_rounding_doubling_high_mul`.
+    """
+    a64, b64 = np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)
+    product = a64 * b64
+    nudge = np.where(product >= 0, np.int64(1 << 30), np.int64(1 - (1 << 30)))
+    total = product + nudge
+    # Division that truncates toward zero, as C's does.
+    quotient = np.where(total >= 0, total >> 31, -((-total) >> 31))
+    return np.where((a64 == INT32_MIN) & (b64 == INT32_MIN), np.int64(INT32_MAX), quotient)
+
+
+def rounding_divide_by_pot(x: ArrayLike, exponent: ArrayLike) -> Int64:
+    """x / 2^exponent, rounded to nearest with ties away from zero; exponent in [0, 31].
+
+    C twin: `vad_rounding_divide_by_pot`.
+    """
+    x64, e = np.asarray(x, dtype=np.int64), np.asarray(exponent, dtype=np.int64)
+    mask = (np.int64(1) << e) - 1
+    remainder = x64 & mask
+    threshold = (mask >> 1) + (x64 < 0)
+    return (x64 >> e) + (remainder > threshold)
+
+
+def requantize(x: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> Int64:
+    """x * multiplier * 2^(shift - 31) with two roundings.
+
+    Args:
+        x: int32 accumulators.
+        multiplier: Q0.31, 0 or in [2^30, 2^31).
+        shift: left shift when positive, rounding right shift when negative, in [-31, 30].
+
+    C twin: `vad_requantize`.
+    """
+    s = np.asarray(shift, dtype=np.int64)
+    shifted = wrap_int32(np.asarray(x, dtype=np.int64) << np.maximum(s, 0))
+    return rounding_divide_by_pot(
+        saturating_rounding_doubling_high_mul(shifted, multiplier), np.maximum(-s, 0)
+    )
+
+
+def quantize_multiplier(real: float) -> tuple[int, int]:
+    """Writes a non-negative real multiplier as `multiplier * 2^(shift - 31)`.
+
+    Returns:
+        multiplier in [2^30, 2^31) or 0, and shift in [-31, 30].
+    """
+    if real == 0.0:
+        return 0, 0
+    mantissa, shift = math.frexp(real)
+    fixed = round_half_away(mantissa * 2.0**31)
+    if fixed == 1 << 31:
+        fixed //= 2
+        shift += 1
+    if shift < -31:
+        return 0, 0
+    return fixed, shift
+
+
+def round_half_away(x: float) -> int:
+    """Rounds to nearest, ties away from zero, as C's `round` does."""
+    return int(math.floor(abs(x) + 0.5)) * (1 if x >= 0 else -1)
+
+
+def quantize_float32(real: float, scale: float, zero_point: int) -> int:
+    """`zero_point + round(real / scale)` with the division in float32, as TFLite computes bounds."""
+    return zero_point + round_half_away(float(np.float32(real) / np.float32(scale)))
+
+
+_EXP_STEPS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+
+
+def exp_on_negative_values(x: ArrayLike) -> Int64:
+    """exp(x) for x <= 0 in Q5.26, as Q0.31 (gemmlowp's fixed-point exponential).
+
+    Args:
+        x: Q5.26, in [-2^31, 0].
+
+    Source: gemmlowp, `fixedpoint.h`.
+    """
+    a = np.asarray(x, dtype=np.int64)
+    quarter = np.int64(1 << 24)
+    a_mod = (a & (quarter - 1)) - quarter
+    result = _exp_last_quarter(a_mod << 5)
+    remainder = a_mod - a
+    for i, step in enumerate(_EXP_STEPS):
+        hit = (remainder & (np.int64(1) << (24 + i))) != 0
+        result = np.where(hit, saturating_rounding_doubling_high_mul(result, step), result)
+    return np.where(a == 0, np.int64(INT32_MAX), result)
+
+
+def _exp_last_quarter(a: Int64) -> Int64:
+    """exp(a) for a in [-1/4, 0) in Q0.31: a fourth-order expansion around -1/8."""
+    mul = saturating_rounding_doubling_high_mul
+    at_minus_eighth, third = 1895147668, 715827883
+    x = a + (1 << 28)
+    x2 = mul(x, x)
+    x3 = mul(x2, x)
+    x4_over_4 = rounding_divide_by_pot(mul(x2, x2), 2)
+    tail = rounding_divide_by_pot(mul(x4_over_4 + x3, third) + x2, 1)
+    return at_minus_eighth + mul(at_minus_eighth, x + tail)
+
+
+def one_over_one_plus_x(x: int) -> int:
+    """1 / (1 + x) for x in [0, 1) in Q0.31, by three Newton steps (gemmlowp).
+
+    C twin: `vad_one_over_one_plus_x`.
+    """
+
+    def mul(a: int, b: int) -> int:
+        return int(saturating_rounding_doubling_high_mul(a, b))
+
+    def shift_left_saturating(v: int, n: int) -> int:
+        return min(max(v << n, INT32_MIN), INT32_MAX)
+
+    half_denominator = (x + INT32_MAX + 1) >> 1  # x >= 0, so this is the rounded half sum
+    estimate = 1515870810 + mul(half_denominator, -1010580540)  # Q2.29: 48/17 - 32/17 d
+    for _ in range(3):
+        error = (1 << 29) - mul(half_denominator, estimate)
+        estimate += shift_left_saturating(mul(estimate, error), 2)
+    return shift_left_saturating(estimate, 1)
