@@ -17,6 +17,7 @@ class Section:
         name: as in ".text".
         address: where it lies when the program runs.
         size: bytes.
+        is_code: holds instructions.
         is_writable: lies in RAM.
         is_loaded: has bytes in the file (in flash); false for zeroed or untouched memory.
     """
@@ -24,6 +25,7 @@ class Section:
     name: str
     address: int
     size: int
+    is_code: bool
     is_writable: bool
     is_loaded: bool
 
@@ -84,10 +86,15 @@ def _read(elf: Any) -> Image:
         header = section.header
         if header.sh_flags & SH_FLAGS.SHF_ALLOC and header.sh_size:
             names[index] = section.name
-            is_writable = bool(header.sh_flags & SH_FLAGS.SHF_WRITE)
-            is_loaded = header.sh_type != "SHT_NOBITS"
             sections.append(
-                Section(section.name, header.sh_addr, header.sh_size, is_writable, is_loaded)
+                Section(
+                    section.name,
+                    header.sh_addr,
+                    header.sh_size,
+                    is_code=bool(header.sh_flags & SH_FLAGS.SHF_EXECINSTR),
+                    is_writable=bool(header.sh_flags & SH_FLAGS.SHF_WRITE),
+                    is_loaded=header.sh_type != "SHT_NOBITS",
+                )
             )
     thumb = 1 if elf.get_machine_arch() == "ARM" else 0
     table = elf.get_section_by_name(".symtab")
