@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from vadgen import paths
 from vadgen.report.heatmap import STOPS
@@ -289,6 +290,7 @@ class _Histogram:
     threshold_left: str
     side: str
     is_log: bool
+    has_wrong: bool
 
 
 @dataclass(frozen=True)
@@ -344,6 +346,18 @@ class _MetricRow:
 class _MetricGroup:
     title: str
     rows: tuple[_MetricRow, ...]
+
+
+@dataclass(frozen=True)
+class _ParityCell:
+    text: str
+    level: Literal["same", "differs", "soft"]
+
+
+@dataclass(frozen=True)
+class _ParityRow:
+    what: str
+    cells: tuple[_ParityCell, ...]
 
 
 @dataclass(frozen=True)
@@ -412,7 +426,7 @@ def _verdict(data: ReportData) -> _Verdict:
         return _Verdict(
             "bad",
             "Do not use this firmware",
-            f"{' and '.join(differing)} differs from the numpy reference.",
+            f"These do not give the numpy reference's bytes: {' and '.join(differing)}.",
         )
     over = [m for m in (data.flash, data.ram) if _is_over(m)]
     if over:
@@ -426,7 +440,7 @@ def _verdict(data: ReportData) -> _Verdict:
         return _Verdict(
             "warn",
             "Ready to be compiled",
-            f"{same} The firmware project is complete; {data.needs_tool}",
+            f"{same}{hardware} The firmware project is complete. {data.needs_tool}",
         )
     if not any(runner in runs and True in runs[runner] for runner in ("emulator", "board")):
         return _Verdict("warn", "Checked on this computer only", same + hardware)
@@ -523,7 +537,8 @@ def _histogram(groups: Sequence[ScoreGroup], threshold: Threshold) -> _Histogram
     roles = tuple(look for role, look in _ROLES.items() if role in present)
     at_threshold = left(threshold.value)
     side = "at-left" if at_threshold < 15.0 else "at-right" if at_threshold > 85.0 else ""
-    return _Histogram(tuple(rows), roles, ticks, _number(at_threshold), side, is_log)
+    has_wrong = any(bar.is_wrong for row in rows for bar in row.bars)
+    return _Histogram(tuple(rows), roles, ticks, _number(at_threshold), side, is_log, has_wrong)
 
 
 def _tick(value: float) -> str:
@@ -634,6 +649,32 @@ def _metric_groups(data: ReportData) -> list[_MetricGroup]:
     return groups
 
 
+def _parity_rows(parity: Parity) -> list[_ParityRow]:
+    """What was not compared is told from what was not run at all."""
+    ran = [
+        any(row.states[i] is not None for row in parity.rows) for i in range(len(parity.runners))
+    ]
+
+    def cell(state: bool | None, i: int) -> _ParityCell:
+        if state is None:
+            return _ParityCell("–" if ran[i] else "not run", "soft")
+        return _ParityCell("same", "same") if state else _ParityCell("differs", "differs")
+
+    return [
+        _ParityRow(row.what, tuple(cell(state, i) for i, state in enumerate(row.states)))
+        for row in parity.rows
+    ]
+
+
+def _code(text: str) -> Markup:
+    """The text with what stands in backticks set as code."""
+    pieces = (
+        Markup("<code>{}</code>").format(piece) if i % 2 else escape(piece)
+        for i, piece in enumerate(text.split("`"))
+    )
+    return Markup("").join(pieces)
+
+
 def _source(image: bytes) -> str:
     """The image as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(image).decode("ascii")
@@ -683,6 +724,7 @@ def render_report(data: ReportData) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["code"] = _code
     last = STOPS[-1][0]
     return environment.get_template("report.html.j2").render(
         data=data,
@@ -701,6 +743,7 @@ def render_report(data: ReportData) -> str:
         memories=[_memory(data.flash), _memory(data.ram)],
         effort=None if data.instructions is None else _effort(data.instructions),
         runners=[_RUNNERS[runner] for runner in data.parity.runners],
+        parity_rows=_parity_rows(data.parity),
         parity_bytes=show_bytes(data.parity.n_bytes),
         metric_groups=_metric_groups(data),
     )
