@@ -13,8 +13,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,6 @@ from vadgen.errors import Exit, VadgenError
 
 _REGISTRY_SECONDS = 5.0
 _BUILD_SECONDS = 3600
-_VECTORS_BYTES = 0x40
 
 
 def create_project(out: Path, board: Board, generated: Path) -> Path:
@@ -55,8 +52,8 @@ def create_project(out: Path, board: Board, generated: Path) -> Path:
         (project / "boards").mkdir()
         manifest = json.dumps(_board_manifest(board), indent=2) + "\n"
         (project / "boards" / f"{board.id}.json").write_text(manifest, encoding="utf-8")
-    if board.platformio.framework == "espidf":
-        shutil.copytree(source / "espidf", project, dirs_exist_ok=True)
+    if board.platformio.framework:
+        shutil.copytree(source / board.platformio.framework, project, dirs_exist_ok=True)
     (project / "platformio.ini").write_text(_platformio_ini(board), encoding="utf-8")
     return project
 
@@ -113,6 +110,21 @@ def platform_is_installed(board: Board) -> bool:
     return False
 
 
+def linker_symbols(board: Board) -> dict[str, int]:
+    """The memory map as our linker scripts take it; empty for a board without one."""
+    flash, ram, vectors = (board.region(name) for name in ("flash", "ram", "vectors"))
+    if flash is None or ram is None:
+        return {}
+    return {
+        "vad_vectors_origin": vectors.origin if vectors else flash.origin,
+        "vad_flash_origin": flash.origin,
+        "vad_flash_size": flash.size,
+        "vad_ram_origin": ram.origin,
+        "vad_ram_size": ram.size,
+        "vad_stack_size": board.stack_bytes,
+    }
+
+
 def _copy_library(source: Path, target: Path, keep: tuple[str, ...] | None) -> None:
     """Copies a library; with `keep`, of the folders in its `src` only those."""
 
@@ -128,19 +140,6 @@ def _board_manifest(board: Board) -> dict[str, Any]:
     """The board as PlatformIO and `platform/builder/main.py` read it."""
     toolchain = board.toolchain
     assert toolchain is not None
-    symbols: dict[str, int] = {}
-    flash, ram = board.region("flash"), board.region("ram")
-    if flash and ram:
-        vectors = board.region("vectors")
-        used = 0 if vectors else _VECTORS_BYTES
-        symbols = {
-            "vad_vectors_origin": vectors.origin if vectors else flash.origin,
-            "vad_flash_origin": flash.origin + used,
-            "vad_flash_size": flash.size - used,
-            "vad_ram_origin": ram.origin,
-            "vad_ram_size": ram.size,
-            "vad_stack_size": toolchain.stack_bytes,
-        }
     return {
         "name": board.title,
         "vendor": "vadgen",
@@ -151,7 +150,7 @@ def _board_manifest(board: Board) -> dict[str, Any]:
             "flags": list(toolchain.flags),
             "link_flags": list(toolchain.link_flags),
             "startup": toolchain.startup,
-            "symbols": symbols,
+            "symbols": linker_symbols(board),
         },
         "upload": {"maximum_size": board.flash_bytes, "maximum_ram_size": board.ram_bytes},
     }
@@ -168,7 +167,9 @@ def _platformio_ini(board: Board) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    return environment.get_template("platformio.ini.j2").render(board=board)
+    return environment.get_template("platformio.ini.j2").render(
+        board=board, symbols=linker_symbols(board)
+    )
 
 
 def _environment(project: Path, board: Board) -> dict[str, str]:
@@ -207,6 +208,9 @@ def _require_platform(project: Path, board: Board) -> None:
 
 def _registry_answers() -> bool:
     """Whether any mirror of PlatformIO's registry answers within a few seconds."""
+    import urllib.error
+    import urllib.request
+
     from platformio import __registry_mirror_hosts__ as hosts
 
     found = threading.Event()
