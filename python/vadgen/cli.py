@@ -19,12 +19,15 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from vadgen import __version__, render
 from vadgen.errors import Exit, VadgenError
 from vadgen.progress import PlainProgress, Progress, RichProgress, open_progress
 from vadgen.recipe import keys, nearest, read_recipe
+
+if TYPE_CHECKING:
+    from vadgen.board import Board
 
 Object = Mapping[str, Any]
 
@@ -67,9 +70,34 @@ def _boards_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _boards(args: argparse.Namespace, progress: Progress) -> Object:
-    from vadgen import pipeline
+    from vadgen.board import list_boards, load_board
 
-    return pipeline.boards().to_json()
+    return {"boards": [_board(load_board(name)) for name in list_boards()]}
+
+
+def _board(board: Board) -> Object:
+    """A board as `boards` tells it; `missing` says how to get the tools that are not here."""
+    from vadgen.board import UNLIMITED
+    from vadgen.build.platformio import platform_is_installed
+    from vadgen.build.tools import missing_error, missing_tools
+
+    missing = missing_tools(board)
+    why = missing_error(missing).hint if missing else None
+    if not missing and not platform_is_installed(board):
+        why = f"PlatformIO fetches {board.platformio.platform} at the first build"
+    return {
+        "id": board.id,
+        "title": board.title,
+        "core": board.core,
+        "flash_bytes": None if board.flash_bytes == UNLIMITED else board.flash_bytes,
+        "ram_bytes": None if board.ram_bytes == UNLIMITED else board.ram_bytes,
+        "built_with": f"{board.toolchain.prefix}gcc"
+        if board.toolchain
+        else board.platformio.platform,
+        "emulator": board.emulator and f"{board.emulator.binary} -M {board.emulator.machine}",
+        "tools": why is None,
+        "missing": why,
+    }
 
 
 def _build_arguments(parser: argparse.ArgumentParser) -> None:

@@ -172,7 +172,7 @@ class Recipe:
         board: name of a file in `boards/`.
         data: folder of images; None is the demo set.
         backbone: name of a module in `backbones/`.
-        weights: file of the backbone's weights; None is the backbone's own source.
+        weights: file of the backbone's weights, or `random`; None is the published ones.
         width: the backbone's channel multiplier.
         input: height and width of the input in pixels; None is the largest that fits the board.
         detector: "padim" or "patchcore".

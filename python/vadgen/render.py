@@ -376,38 +376,39 @@ def render_size(obj: Object, paint: Paint) -> list[str]:
 def render_boards(obj: Object, paint: Paint) -> list[str]:
     """A line a board, and what is missing for those that cannot be built here."""
     boards: Sequence[Object] = obj["boards"]
+    yes, no = ("✓", "✗") if paint.unicode else ("yes", "no")
     rows = [
         (
             b["id"],
             b["core"],
-            show_bytes(b["flash_bytes"]),
-            show_bytes(b["ram_bytes"]),
+            show_bytes(b["flash_bytes"]) if b["flash_bytes"] else "-",
+            show_bytes(b["ram_bytes"]) if b["ram_bytes"] else "-",
             b["built_with"],
+            yes if b["tools"] else no,
         )
         for b in boards
     ]
-    lines = list(table(("board", "core", "flash", "RAM", "built with"), rows))
-    yes, no = ("✓", "✗") if paint.unicode else ("yes", "no")
-    wide = max(map(len, lines)) + 2
-    head = paint.bold(f"{lines[0]:<{wide}}tools")
-    marked = [
-        f"{line:<{wide}}" + (paint.warn(no) if b.get("missing") else paint.good(yes))
-        for line, b in zip(lines[1:], boards, strict=True)
-    ]
+    head, *lines = table(("board", "core", "flash", "RAM", "built with", "tools here"), rows)
+    tints = [paint.good if b["tools"] else paint.warn for b in boards]
     missing: dict[str, list[str]] = {}
     for b in boards:
-        if b.get("missing"):
+        if b["missing"]:
             missing.setdefault(b["missing"], []).append(b["id"])
     return _blocks(
-        [head, *marked],
+        [
+            paint.bold(head),
+            *(
+                line[: -len(row[-1])] + tint(row[-1])
+                for line, row, tint in zip(lines, rows, tints, strict=True)
+            ),
+        ],
         (line for why, ids in missing.items() for line in _missing(paint, ids, why)),
     )
 
 
 def _missing(paint: Paint, ids: Sequence[str], why: str) -> Iterator[str]:
     yield "  " + paint.warn(", ".join(ids))
-    for line in _wrapped(why.split(), " "):
-        yield f"    {line}"
+    yield f"    {why}"
 
 
 def render_fields(obj: Object, paint: Paint) -> list[str]:
