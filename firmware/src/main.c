@@ -5,14 +5,13 @@
  * All numbers are little-endian. */
 #include "vad_model.h"
 #include "vad_port.h"
-#include "vad_status.h"
 #include "vad_types.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are sent as they lie in memory");
 
 enum { VERSION = 1 };
 enum { WANT_OUTPUTS = 1, WANT_CELLS = 2, WANT_STACK = 4 };
-enum { RECORD_ROW = 1, RECORD_RESULT = 2, RECORD_END = 3, RECORD_STACK = 4 };
+enum { RECORD_ROW = 1, RECORD_RESULT = 2, RECORD_END = 3, RECORD_STACK = 4, RECORD_READY = 5 };
 enum { EXIT_DONE = 0, EXIT_NO_LINK = 1, EXIT_BAD_REQUEST = 2, EXIT_MODEL = 3, EXIT_WRITE = 4 };
 
 #define ROW_BYTES ((size_t)VAD_MODEL_INPUT_WIDTH * VAD_MODEL_INPUT_CHANNELS)
@@ -43,7 +42,7 @@ typedef struct {
 } result_record_t;
 
 static _Alignas(16) uint8_t vad_arena[VAD_MODEL_ARENA_BYTES];
-static _Alignas(16) uint8_t vad_row[ROW_BYTES];
+static _Alignas(16) uint8_t vad_frame[ROW_BYTES];
 static vad_model_t vad_state;
 
 /* Skips bytes until the four of "VADQ", so that a link recovers from noise. */
@@ -69,16 +68,23 @@ static void write_row(void *user, int32_t output, int32_t y, const int8_t *data,
     vad_port_region_begin();
 }
 
+/* On a link the other side sends row `y` only when it is asked for, so that none is missed. */
+static bool read_row(int32_t y) {
+    const record_t ready = {RECORD_READY, 0, (uint16_t)y, 0};
+    return (!vad_port_is_link() || vad_port_write(&ready, sizeof ready)) &&
+           vad_port_read(vad_frame, ROW_BYTES);
+}
+
 static vad_status_t run_model(const vad_observer_t *observer, vad_result_t *result) {
     vad_port_region_begin();
     vad_model_begin(&vad_state, vad_arena, observer);
     vad_port_region_end();
     for (int32_t y = 0; y < VAD_MODEL_INPUT_HEIGHT; y++) {
-        if (!vad_port_read(vad_row, ROW_BYTES)) {
-            return VAD_ERROR_INPUT;
+        if (!read_row(y)) {
+            return VAD_ERROR_LINK;
         }
         vad_port_region_begin();
-        const vad_status_t status = vad_model_feed_row(&vad_state, vad_row);
+        const vad_status_t status = vad_model_feed_row(&vad_state, vad_frame);
         vad_port_region_end();
         if (status != VAD_OK) {
             return status;

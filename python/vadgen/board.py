@@ -62,14 +62,12 @@ class Toolchain:
         flags: given to the compiler and to the linker.
         link_flags: given to the linker only.
         startup: folder in `firmware/platform` with start-up code and `link.ld`; "" for none.
-        stack_bytes: RAM that the linker script sets aside for the stack; 0 where there is none.
     """
 
     prefix: str = ""
     flags: tuple[str, ...] = ()
     link_flags: tuple[str, ...] = ()
     startup: str = ""
-    stack_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,6 +106,7 @@ class Board:
         kernels: kernel sets it can run, best first; "portable" is the last.
         port: folder in `firmware/lib/vad_port/src`.
         memory: ranges of memory; none means no budget.
+        stack_bytes: RAM that is set aside for the stack; 0 where the system sees to it.
         instructions: budget of one inference, 0 for none.
         platformio: how PlatformIO builds it.
         toolchain: the system compiler, for the in-project platform.
@@ -121,6 +120,7 @@ class Board:
     kernels: tuple[str, ...]
     port: str
     memory: tuple[Region, ...] = ()
+    stack_bytes: int = 0
     instructions: int = 0
     platformio: PlatformIO = PlatformIO()
     toolchain: Toolchain | None = None

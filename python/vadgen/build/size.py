@@ -20,7 +20,7 @@ _FLASH_PARTS = (
 )
 _RAM_PARTS = (
     ("arena", re.compile(r"vad_arena$")),
-    ("frame", re.compile(r"vad_row$")),
+    ("frame", re.compile(r"vad_frame$")),
     ("state", re.compile(r"vad_state$")),
 )
 
