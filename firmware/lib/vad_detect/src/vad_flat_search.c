@@ -1,0 +1,64 @@
+#include "vad_flat_search.h"
+
+#include <stddef.h>
+
+/* Dimensions between two looks at the bound. */
+#define GROUP 8u
+
+/* |a - b| <= 254, so a term is below 2^16. */
+static uint32_t squared_distance(const int8_t *a, const int8_t *b, uint32_t n) {
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const int32_t d = a[i] - b[i];
+        sum += (uint32_t)(d * d);
+    }
+    return sum;
+}
+
+static uint32_t distance(const void *context, uint32_t level, const int8_t *query, uint32_t row) {
+    const vad_flat_bank_t *bank = context;
+    uint32_t sum = 0;
+    for (; level < bank->n_levels; level++) {
+        const vad_flat_level_t *part = &bank->levels[level];
+        const uint32_t dims = (uint32_t)(part->end_dim - part->first_dim);
+        sum += squared_distance(query + part->first_dim, part->rows + (size_t)row * dims, dims);
+    }
+    return sum;
+}
+
+/* `sum` plus the squared distance, given up once it reaches the bound. */
+static uint32_t bounded_sum(const int8_t *query, const int8_t *row, uint32_t dims, uint32_t bound,
+                            uint32_t sum) {
+    for (; dims >= GROUP && sum < bound; dims -= GROUP) {
+        sum += squared_distance(query, row, GROUP);
+        query += GROUP;
+        row += GROUP;
+    }
+    return sum < bound ? sum + squared_distance(query, row, dims) : sum;
+}
+
+static void scan(const void *context, uint32_t level, const int8_t *query,
+                 const vad_patch_rows_t *in, uint32_t bound, int tighten, uint32_t *tables,
+                 vad_patch_rows_t *out) {
+    const vad_flat_bank_t *bank = context;
+    const vad_flat_level_t *part = &bank->levels[level];
+    const uint32_t dims = (uint32_t)(part->end_dim - part->first_dim);
+    const uint32_t n = in == NULL ? bank->n_codes : in->n;
+    uint32_t kept = 0;
+    (void)tables;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t row = in == NULL ? i : in->row[i];
+        const uint32_t sum = bounded_sum(query + part->first_dim, part->rows + (size_t)row * dims,
+                                         dims, bound, in == NULL ? 0 : in->partial[i]);
+        if (sum < bound) {
+            kept = tighten ? 0 : kept;
+            out->row[kept] = (uint16_t)row;
+            out->partial[kept] = sum;
+            kept++;
+            bound = tighten ? sum : bound;
+        }
+    }
+    out->n = kept;
+}
+
+const vad_patch_search_t vad_flat_search = {.scan = scan, .distance = distance};

@@ -1,0 +1,261 @@
+#include "vad_patchcore.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* A distance is at most 65536 * 254^2 < 2^32 - 1: this one is above all, and one more still fits.
+ */
+#define FAR (UINT32_MAX - 1u)
+
+/* A rectangle of cells and the one that it is at. */
+typedef struct {
+    uint32_t y, end_y;
+    uint32_t x, first_x, end_x;
+} cursor_t;
+
+static uint32_t level_dims(const vad_patchcore_level_t *level) {
+    return (uint32_t)(level->end_dim - level->first_dim);
+}
+
+static const vad_patchcore_level_t *finest(const vad_patchcore_t *detector) {
+    return &detector->levels[detector->n_levels - 1];
+}
+
+static uint32_t n_cells(const vad_patchcore_level_t *level) {
+    return (uint32_t)level->rows * level->cols;
+}
+
+/* First of `n` finer positions that nearest repetition takes from coarse position `at` of `of`. */
+static uint32_t first_covered(uint32_t at, uint32_t of, uint32_t n) {
+    return (at * n + of - 1) / of;
+}
+
+/* The cells of `to` that the cell (y, x) of `from` covers. */
+static cursor_t covered(const vad_patchcore_level_t *from, uint32_t y, uint32_t x,
+                        const vad_patchcore_level_t *to) {
+    cursor_t cells;
+    cells.y = first_covered(y, from->rows, to->rows);
+    cells.end_y = first_covered(y + 1, from->rows, to->rows);
+    cells.x = first_covered(x, from->cols, to->cols);
+    cells.first_x = cells.x;
+    cells.end_x = first_covered(x + 1, from->cols, to->cols);
+    return cells;
+}
+
+static void advance(cursor_t *cells) {
+    if (++cells->x == cells->end_x) {
+        cells->x = cells->first_x;
+        cells->y++;
+    }
+}
+
+/* Copies the features of levels `level` and finer at the finest cell (y, x) into the query. */
+static void load_query(const vad_patchcore_t *detector, uint32_t level, uint32_t y, uint32_t x,
+                       vad_patchcore_state_t *state) {
+    const vad_patchcore_level_t *last = finest(detector);
+    for (; level < detector->n_levels; level++) {
+        const vad_patchcore_level_t *part = &detector->levels[level];
+        const uint32_t cell =
+            y * part->rows / last->rows * part->cols + x * part->cols / last->cols;
+        const uint32_t dims = level_dims(part);
+        memcpy(state->query + part->first_dim, state->maps[level] + (size_t)cell * dims, dims);
+    }
+}
+
+/* Bounds the cells under `at` by the distance to the nearest row of the cell left of them, or above
+ * them; returns the greatest bound. */
+static uint32_t warm_start(const vad_patchcore_t *detector, const cursor_t *cells,
+                           vad_patchcore_state_t *state) {
+    const uint32_t cols = finest(detector)->cols;
+    uint32_t greatest = 0;
+    for (cursor_t at = *cells; at.y < at.end_y; advance(&at)) {
+        uint32_t *best = &state->cells[at.y * cols + at.x];
+        *best = FAR;
+        if (detector->warm_start && (cells->x > 0 || cells->y > 0)) {
+            const uint32_t neighbour =
+                cells->x > 0 ? at.y * cols + cells->x - 1 : (cells->y - 1) * cols + at.x;
+            load_query(detector, 0, at.y, at.x, state);
+            *best = detector->search->distance(detector->bank, 0, state->query,
+                                               state->nearest[neighbour]);
+        }
+        greatest = *best > greatest ? *best : greatest;
+    }
+    return greatest;
+}
+
+/* Bounds the cells by their distance to one row, whose `partial` sum up to `level` is known. */
+static void bound_cells(const vad_patchcore_t *detector, const cursor_t *cells, uint32_t level,
+                        uint32_t row, uint32_t partial, vad_patchcore_state_t *state) {
+    const uint32_t cols = finest(detector)->cols;
+    for (cursor_t at = *cells; at.y < at.end_y; advance(&at)) {
+        load_query(detector, level + 1, at.y, at.x, state);
+        const uint32_t d =
+            partial + detector->search->distance(detector->bank, level + 1, state->query, row);
+        uint32_t *best = &state->cells[at.y * cols + at.x];
+        *best = d < *best ? d : *best;
+    }
+}
+
+static uint32_t greatest_bound(const cursor_t *cells, uint32_t cols,
+                               const vad_patchcore_state_t *state) {
+    uint32_t greatest = 0;
+    for (cursor_t at = *cells; at.y < at.end_y; advance(&at)) {
+        const uint32_t best = state->cells[at.y * cols + at.x];
+        greatest = best > greatest ? best : greatest;
+    }
+    return greatest;
+}
+
+/* Index into `kept` of the row with the least sum so far. */
+static uint32_t least(const vad_patch_rows_t *kept) {
+    uint32_t at = 0;
+    for (uint32_t i = 1; i < kept->n; i++) {
+        at = kept->partial[i] < kept->partial[at] ? i : at;
+    }
+    return at;
+}
+
+/* Narrows the rows that the level above kept to those that may be nearest below the cell (y, x) of
+ * this level; at the finest level, to the nearest. */
+static void search_cell(const vad_patchcore_t *detector, uint32_t level, uint32_t y, uint32_t x,
+                        vad_patchcore_state_t *state) {
+    const vad_patchcore_level_t *last = finest(detector);
+    const cursor_t cells = covered(&detector->levels[level], y, x, last);
+    const int is_last = level + 1 == detector->n_levels;
+    const vad_patch_rows_t *in = level == 0 ? NULL : &state->kept[level - 1];
+    vad_patch_rows_t *kept = &state->kept[level];
+    /* The nearest row is at most as far as the bound, so it stays strictly below bound + 1. */
+    const uint32_t bound = level == 0 ? warm_start(detector, &cells, state)
+                                      : greatest_bound(&cells, last->cols, state);
+    load_query(detector, 0, cells.y, cells.x, state);
+    detector->search->scan(detector->bank, level, state->query, in, bound + 1, is_last,
+                           state->tables, kept);
+    if (is_last) {
+        const uint32_t cell = cells.y * last->cols + cells.x;
+        state->cells[cell] = kept->partial[0];
+        state->nearest[cell] = kept->row[0];
+    } else if (detector->search->distance != NULL) {
+        const uint32_t i = least(kept);
+        bound_cells(detector, &cells, level, kept->row[i], kept->partial[i], state);
+    }
+}
+
+/* Searches the first level's row `y` and every finer cell that it covers. */
+static void search_row(const vad_patchcore_t *detector, uint32_t y, vad_patchcore_state_t *state) {
+    cursor_t at[VAD_PATCH_MAX_LEVELS];
+    uint32_t level = 0;
+    at[0] = (cursor_t){.y = y, .end_y = y + 1, .end_x = detector->levels[0].cols};
+    for (;;) {
+        cursor_t *cells = &at[level];
+        if (cells->y == cells->end_y) {
+            if (level == 0) {
+                return;
+            }
+            advance(&at[--level]);
+            continue;
+        }
+        search_cell(detector, level, cells->y, cells->x, state);
+        if (level + 1 == detector->n_levels) {
+            advance(cells);
+        } else {
+            at[level + 1] =
+                covered(&detector->levels[level], cells->y, cells->x, &detector->levels[level + 1]);
+            level++;
+        }
+    }
+}
+
+/* Makes the rows of patches for which the tap's rows are there. */
+static void make_patches(const vad_patchcore_tap_t *tap, const int8_t *ring, uint32_t tap_rows,
+                         int8_t *map, uint16_t *patch_rows) {
+    const vad_patch_t *patch = &tap->patch;
+    const size_t row_bytes = (size_t)patch->width * patch->channels;
+    while (*patch_rows < patch->rows) {
+        const int32_t first = *patch_rows * patch->stride - 1;
+        const int32_t end = first + patch->window;
+        if ((int32_t)tap_rows < (end < patch->height ? end : patch->height)) {
+            return;
+        }
+        const int8_t *rows[VAD_PATCH_MAX_WINDOW];
+        for (int32_t i = 0; i < patch->window; i++) {
+            const int32_t y = first + i;
+            const int is_inside = y >= 0 && y < patch->height;
+            rows[i] = is_inside ? ring + (size_t)(y % patch->window) * row_bytes : NULL;
+        }
+        vad_patch_row(patch, rows,
+                      map + (size_t)*patch_rows * patch->cols * patch->pitch + tap->first_dim);
+        (*patch_rows)++;
+    }
+}
+
+/* Whether every level has the patches under row `y` of the first level. */
+static int is_complete(const vad_patchcore_t *detector, uint32_t y,
+                       const vad_patchcore_state_t *state) {
+    for (uint32_t i = 0; i < detector->n_taps; i++) {
+        const uint32_t rows = detector->levels[detector->taps[i].level].rows;
+        if (state->patch_rows[i] < first_covered(y + 1, detector->levels[0].rows, rows)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Rows that a level's list must hold: the finest level keeps the nearest alone. */
+static size_t n_kept(const vad_patchcore_t *detector, uint32_t level) {
+    return level + 1 == detector->n_levels ? 1 : detector->n_codes;
+}
+
+static void *take(uint8_t **memory, size_t bytes) {
+    void *taken = *memory;
+    *memory += bytes;
+    return taken;
+}
+
+void vad_patchcore_begin(const vad_patchcore_t *detector, uint8_t *memory,
+                         vad_patchcore_state_t *state) {
+    const uint32_t cells = n_cells(finest(detector));
+    memset(state, 0, sizeof *state);
+    state->tables = take(&memory, detector->table_words * sizeof(uint32_t));
+    state->cells = take(&memory, cells * sizeof(uint32_t));
+    for (uint32_t i = 0; i < detector->n_levels; i++) {
+        state->kept[i].partial = take(&memory, n_kept(detector, i) * sizeof(uint32_t));
+    }
+    for (uint32_t i = 0; i < detector->n_levels; i++) {
+        state->kept[i].row = take(&memory, n_kept(detector, i) * sizeof(uint16_t));
+    }
+    state->nearest = take(&memory, cells * sizeof(uint16_t));
+    for (uint32_t i = 0; i < detector->n_levels; i++) {
+        const vad_patchcore_level_t *level = &detector->levels[i];
+        state->maps[i] = take(&memory, (size_t)n_cells(level) * level_dims(level));
+    }
+    for (uint32_t i = 0; i < detector->n_taps; i++) {
+        const vad_patch_t *patch = &detector->taps[i].patch;
+        state->rings[i] = take(&memory, (size_t)patch->window * patch->width * patch->channels);
+    }
+    state->query = take(&memory, finest(detector)->end_dim);
+}
+
+void vad_patchcore_row(const vad_patchcore_t *detector, uint32_t tap, const int8_t *row,
+                       vad_patchcore_state_t *state) {
+    const vad_patchcore_tap_t *from = &detector->taps[tap];
+    const size_t row_bytes = (size_t)from->patch.width * from->patch.channels;
+    const uint32_t slot = state->tap_rows[tap] % from->patch.window;
+    memcpy(state->rings[tap] + slot * row_bytes, row, row_bytes);
+    state->tap_rows[tap]++;
+    make_patches(from, state->rings[tap], state->tap_rows[tap], state->maps[from->level],
+                 &state->patch_rows[tap]);
+    while (state->searched < detector->levels[0].rows &&
+           is_complete(detector, state->searched, state)) {
+        search_row(detector, state->searched, state);
+        state->searched++;
+    }
+}
+
+uint32_t vad_patchcore_score(const vad_patchcore_t *detector, const vad_patchcore_state_t *state) {
+    const uint32_t cells = n_cells(finest(detector));
+    uint32_t score = 0;
+    for (uint32_t i = 0; i < cells; i++) {
+        score = state->cells[i] > score ? state->cells[i] : score;
+    }
+    return score;
+}

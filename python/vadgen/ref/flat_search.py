@@ -1,0 +1,37 @@
+"""Nearest row of a memory bank kept as int8 vectors, in integers.
+
+C twin: `firmware/lib/vad_detect/src/vad_flat_search.c`. Vectors: `tests/vectors/flat_search.json`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def nearest(
+    rows: np.ndarray, queries: np.ndarray, block: int = 4096
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distance and index of the row nearest to each query; the lowest index on ties.
+
+    |q - r|^2 = |q|^2 - 2 q.r + |r|^2; every term is below 2^53, so float64 products are exact.
+
+    Args:
+        rows: int8 (N, D).
+        queries: int8 (n, D).
+        block: queries at a time.
+
+    Returns:
+        uint32 (n,) and int64 (n,).
+    """
+    bank = rows.astype(np.float64)
+    norms = (bank**2).sum(axis=1)
+    distances = np.empty(len(queries), np.uint32)
+    indices = np.empty(len(queries), np.int64)
+    for start in range(0, len(queries), block):
+        q = queries[start : start + block].astype(np.float64)
+        rest = norms - 2 * (q @ bank.T)
+        best = rest.argmin(axis=1)
+        indices[start : start + block] = best
+        squared = (q**2).sum(axis=1) + rest[np.arange(len(q)), best]
+        distances[start : start + block] = squared.astype(np.uint32)
+    return distances, indices
