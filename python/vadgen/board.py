@@ -89,7 +89,7 @@ class Emulator:
 
 @dataclass(frozen=True)
 class Tool:
-    """A program, or a compiler's library (a name that ends in ".a"), and its Debian package."""
+    """A program, or a file of the compiler ("libc.a", "x.specs"), and its Debian package."""
 
     program: str
     package: str

@@ -29,6 +29,8 @@ env.Replace(
     SIZEPRINTCMD="$SIZETOOL -B -d $SOURCES",
 )
 env.Append(
+    ASFLAGS=flags,
+    ASPPFLAGS=["-x", "assembler-with-cpp"],
     CCFLAGS=[
         *flags,
         "-ffunction-sections",

@@ -23,6 +23,7 @@ from vadgen.errors import Exit, VadgenError
 
 _REGISTRY_SECONDS = 5.0
 _BUILD_SECONDS = 3600
+_ERROR = re.compile(r"\berror:|undefined reference|/ld: |Error:")
 
 
 def create_project(out: Path, board: Board, generated: Path) -> Path:
@@ -241,13 +242,7 @@ def _build_error(project: Path, output: str) -> VadgenError:
             "a smaller --input or fewer channels need less",
             Exit.DOES_NOT_FIT,
         )
-    lines = [line.strip() for line in output.splitlines()]
-    errors = [
-        line
-        for line in lines
-        if re.search(r"\berror:|undefined reference|multiple definition|Error:", line)
-    ]
-    shown = " | ".join(dict.fromkeys(errors[:4])) or " | ".join(line for line in lines[-3:] if line)
-    return VadgenError(
-        f"PlatformIO could not build: {shown}", f"see all of it: {_command(project)}"
-    )
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.search(line) and "collect2" not in line]
+    shown = " | ".join(dict.fromkeys(errors[:3] or lines[-3:]))
+    return VadgenError(f"PlatformIO could not build: {shown}", f"see more: {_command(project)}")

@@ -66,20 +66,24 @@ def version_of(program: str) -> str:
 
 def tool_versions(board: Board) -> dict[str, str]:
     """Versions of the board's programs that are installed, by program, for the manifest."""
-    programs = (tool.program for tool in board.tools if not tool.program.endswith(".a"))
+    programs = (tool.program for tool in board.tools if not _is_compiler_file(tool.program))
     found = {program: version_of(program) for program in programs}
     return {program: version for program, version in found.items() if version}
 
 
 @functools.cache
 def _is_here(program: str, compiler: str, flags: tuple[str, ...]) -> bool:
-    if not program.endswith(".a"):
+    if not _is_compiler_file(program):
         return shutil.which(program) is not None
     path = shutil.which(compiler)
     if path is None:
         return False
-    # A compiler prints the bare name of a library that it does not find.
+    # A compiler prints the bare name of a file that it does not find.
     return "/" in _output([path, *flags, f"-print-file-name={program}"])
+
+
+def _is_compiler_file(name: str) -> bool:
+    return name.endswith((".a", ".specs"))
 
 
 def _output(command: list[str]) -> str:
