@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 Object = Mapping[str, Any]
 
-_COMMAND = "python -m vadgen" if Path(sys.argv[0]).name == "__main__.py" else "vadgen"
+_IS_MODULE = Path(sys.argv[0]).parts[-2:] == ("vadgen", "__main__.py")
+_COMMAND = "python -m vadgen" if _IS_MODULE else "vadgen"
 
 
 @dataclass(frozen=True)
@@ -387,9 +388,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     if not args.verb:
         raise VadgenError("no verb given", "`vadgen --help` lists them")
     if extra:
-        raise VadgenError(
-            f"unknown argument '{extra[0]}'", _flag_hint(extra[0], args.verb, by_name)
-        )
+        flags = by_name[args.verb]._option_string_actions
+        raise VadgenError(f"unknown argument '{extra[0]}'", _flag_hint(extra[0], args.verb, flags))
     return args
 
 
@@ -450,7 +450,7 @@ def _verdict(obj: Object) -> VadgenError | None:
     broken = [run for run, same in (obj.get("parity") or {}).items() if same is False]
     if broken:
         return VadgenError(
-            f"parity broken: {' and '.join(broken)} differ from the numpy reference",
+            f"parity broken: {' and '.join(broken)} differ from the reference",
             "this firmware must not be used; please report it with the recipe",
             Exit.PARITY,
         )

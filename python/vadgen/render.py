@@ -147,15 +147,15 @@ def _verdict(paint: Paint, state: bool | None, width: int) -> str:
     return tint(f"{text:>{width}}")
 
 
-def _parity(obj: Object, paint: Paint) -> Iterator[str]:
+def _parity(obj: Object, paint: Paint, reference: str = "numpy reference") -> Iterator[str]:
     """`parity` says which runs agree with the reference, `parity_by` in what."""
     runs: Object = obj.get("parity") or {}
     if not runs:
         return
     detail: Object = obj.get("parity_by") or {}
     images = obj.get("parity_images")
-    against = f"bytes of {images} images, " if images else "bytes, "
-    yield _row(paint, "Parity", f"{against}compared with the numpy reference")
+    compared = f"bytes of {images} images" if images else "bytes"
+    yield _row(paint, "Parity", f"{compared}, compared with the {reference}")
     what = [w for w in _WHAT if any(w in (detail.get(run) or {}) for run in runs)] or [""]
     if what != [""]:
         yield _more(f"{'':<16}" + "".join(f"{w:>10}" for w in what))
@@ -216,7 +216,7 @@ def _metrics(obj: Object, paint: Paint) -> Iterator[str]:
     )
     models = {name: figures for name, figures in models.items() if figures}
     head = "".join(f"{name:>8}" for name in models)
-    yield _row(paint, "Test images", f"{'':<42}{head}".rstrip())
+    yield _row(paint, "Test images", f"{'':<42}{head}").rstrip()
     known = [k for k in _METRICS if any(k in figures for figures in models.values())]
     for key in known:
         figures = "".join(f"{_number(m.get(key)):>8}" for m in models.values())
@@ -235,9 +235,17 @@ def _threshold(obj: Object, paint: Paint) -> Iterator[str]:
         )
 
 
-def _next(paint: Paint, commands: Sequence[str]) -> Iterator[str]:
-    for i, command in enumerate(commands):
-        yield _row(paint, "Next" if i == 0 else "", command)
+def _next(obj: Object, paint: Paint) -> Iterator[str]:
+    """Commands worth typing next; none for a firmware that must not be used."""
+    parity: Object = obj.get("parity") or {}
+    if False in parity.values():
+        return
+    verbs = [("infer", "photo.png"), ("verify", "--on host" if obj.get("needs_tool") else "")]
+    if parity.get("emulator") is None and obj["board"] != "host" and not obj.get("needs_tool"):
+        verbs.append(("flash", "--port PORT"))
+    for i, (verb, rest) in enumerate(verbs):
+        command = f"{paint.command} {verb} {short(obj['out'])} {rest}".rstrip()
+        yield _row(paint, "" if i else "Next", command)
 
 
 def _notes(obj: Object, paint: Paint) -> Iterator[str]:
@@ -279,14 +287,6 @@ def _headline(obj: Object, paint: Paint, keys: Sequence[str]) -> Iterator[str]:
 
 def render_build(obj: Object, paint: Paint) -> list[str]:
     """Board, threshold, parity, memory, instructions, metrics, report, next commands."""
-    out = short(obj["out"])
-    commands = [f"{paint.command} infer {out} photo.png"]
-    if obj.get("needs_tool"):
-        commands.append(f"{paint.command} verify {out} --on host")
-    else:
-        commands.append(f"{paint.command} verify {out}")
-        if (obj.get("parity") or {}).get("emulator") is None:
-            commands.append(f"{paint.command} flash {out} --port PORT")
     report = [_row(paint, "Report", short(obj["report"]))] if obj.get("report") else []
     return _blocks(
         _headline(obj, paint, ("data", "backbone", "detector")),
@@ -297,7 +297,7 @@ def render_build(obj: Object, paint: Paint) -> list[str]:
         _metrics(obj, paint),
         _notes(obj, paint),
         _needs_tool(obj, paint),
-        [*report, *_next(paint, commands)],
+        [*report, *_next(obj, paint)],
         _done(obj, paint),
     )
 
@@ -321,7 +321,7 @@ def render_compile(obj: Object, paint: Paint) -> list[str]:
     return _blocks(
         _headline(obj, paint, ("model",)),
         rows,
-        _parity(obj, paint),
+        _parity(obj, paint, "TFLM interpreter"),
         [
             *_memory(obj, paint, "Flash", "flash"),
             *_memory(obj, paint, "RAM", "ram"),
@@ -388,7 +388,7 @@ def render_boards(obj: Object, paint: Paint) -> list[str]:
         )
         for b in boards
     ]
-    head, *lines = table(("board", "core", "flash", "RAM", "built with", "tools here"), rows)
+    head, *lines = table(("board", "core", "flash", "RAM", "built with", "tools"), rows)
     tints = [paint.good if b["tools"] else paint.warn for b in boards]
     missing: dict[str, list[str]] = {}
     for b in boards:

@@ -1,0 +1,224 @@
+"""What people read on the terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import pytest
+
+from vadgen import render
+from vadgen.progress import PlainProgress, RichProgress, SilentProgress, open_progress
+
+PLAIN = render.Paint()
+METRICS = {"image_auroc": 0.98, "pixel_auroc": 0.97, "aupro": 0.9, "image_f1": 0.96}
+BUILD: dict[str, Any] = {
+    "board": "qemu_m7",
+    "out": "build/qemu_m7",
+    "report": "build/qemu_m7/report.html",
+    "data": "demo",
+    "backbone": "efficientnet_lite0",
+    "detector": "padim",
+    "input": 128,
+    "threshold": 18342,
+    "alpha": 0.025,
+    "normals": 40,
+    "parity": {"host": True, "emulator": True},
+    "parity_images": 8,
+    "parity_by": {
+        run: {"taps": True, "cells": True, "score": True, "decision": True}
+        for run in ("host", "emulator")
+    },
+    "flash_bytes": 1_289_112,
+    "flash_budget": 2 << 20,
+    "flash_by": {"weights": 694_272, "tables": 524_288, "code": 61_440, "constants": 9_112},
+    "ram_bytes": 460_208,
+    "ram_budget": 1 << 20,
+    "ram_by": {"arena": 393_216, "frame": 49_152, "state": 12_544, "stack": 5_296},
+    "instructions": 71_810_112,
+    "instructions_by": {"backbone": 69_570_000, "detector": 2_240_112},
+    "metrics": {"float": METRICS, "int8": {**METRICS, "recall": 0.93}},
+    "notes": ["160 x 160 would need 41,984 bytes of RAM more than this board has left over."],
+    "needs_tool": None,
+    "seconds": 41.3,
+}
+
+
+def joined(lines: list[str]) -> str:
+    return "\n".join(lines)
+
+
+def test_build_says_everything_in_80_columns() -> None:
+    lines = render.render_build(BUILD, PLAIN)
+    text = joined(lines)
+    assert max(map(len, lines)) <= 80
+    for said in (
+        "qemu_m7 · demo · efficientnet_lite0 · padim · 128 x 128",
+        "score above 18,342 is a defect",
+        "at most 2.5% of good parts flagged, from 40 held-out images",
+        "1.23 MiB of 2 MiB (61%)",
+        "449.4 KiB of 1 MiB (44%)",
+        "71.81 M for one image",
+        "best threshold (oracle)",
+        "build/qemu_m7/report.html",
+        "vadgen infer build/qemu_m7 photo.png",
+    ):
+        assert said in text
+    assert re.search(r"emulated core( +same){4}\n", text)
+    assert re.search(r"shipped threshold +- +0.930\n", text)
+    assert "\x1b" not in text
+
+
+def test_colour_changes_nothing_but_colour() -> None:
+    coloured = joined(render.render_build(BUILD, render.Paint(colour=True)))
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == joined(render.render_build(BUILD, PLAIN))
+
+
+def test_ascii_has_no_other_sign() -> None:
+    assert joined(render.render_build(BUILD, render.Paint(unicode=False))).isascii()
+
+
+def test_what_was_not_done_is_not_shown() -> None:
+    text = joined(render.render_build({"board": "host", "out": "o", "parity": {}}, PLAIN))
+    for word in ("Flash", "Parity", "Instructions", "Test images", "Threshold", "Not compiled"):
+        assert word not in text
+
+
+def test_broken_parity_stands_out_and_proposes_nothing() -> None:
+    obj = {
+        **BUILD,
+        "parity": {"host": False, "emulator": None},
+        "parity_by": {"host": {"taps": True, "cells": False, "score": False, "decision": True}},
+    }
+    text = joined(render.render_build(obj, PLAIN))
+    assert re.search(r"host C +same +DIFFERS +DIFFERS +same\n", text)
+    assert re.search(r"emulated core( +not run){4}\n", text)
+    assert "vadgen infer" not in text
+
+
+def test_a_missing_tool_and_the_command_that_finishes() -> None:
+    needs = {"message": "PlatformIO's platform is not installed", "command": "pio run -d x"}
+    text = joined(render.render_build({**BUILD, "needs_tool": needs}, PLAIN))
+    assert "Not compiled  PlatformIO's platform is not installed" in text
+    assert "Finish with   pio run -d x" in text
+    assert "vadgen flash" not in text
+
+
+def test_over_budget_is_said_in_bytes() -> None:
+    text = joined(render.render_size({**BUILD, "ram_bytes": (1 << 20) + 12}, PLAIN))
+    assert "12 bytes too many" in text
+    assert re.search(r"weights +694,272 bytes", text)
+
+
+def test_infer_shows_score_and_share_of_the_threshold() -> None:
+    obj = {
+        "threshold": 200,
+        "on": "host",
+        "images": [
+            {"image": "a.png", "score": 250, "is_anomalous": True, "map": "m/a.png"},
+            {"image": "b.png", "score": 100, "is_anomalous": False, "map": None},
+        ],
+    }
+    lines = render.render_infer(obj, PLAIN)
+    assert re.search(r"DEFECT +250 +125%  a.png", lines[1])
+    assert "m/a.png" in lines[2]
+    assert re.search(r"good +100 +50%  b.png", lines[3])
+
+
+def test_compile_table_and_what_is_kept_whole() -> None:
+    obj = {
+        "board": "qemu_m7",
+        "out": "o",
+        "ram_bytes": 32_768,
+        "io_bytes": 27_648,
+        "parity": {"host": True},
+        "explain": {
+            "columns": ["step", "operator", "instructions"],
+            "rows": [[0, "CONV_2D", 120], [11, "ADD", 9]],
+        },
+    }
+    lines = render.render_compile(obj, PLAIN)
+    assert "     0  CONV_2D            120" in lines
+    assert "    11  ADD                  9" in lines
+    assert any("27 KiB of input and outputs" in line for line in lines)
+    assert any("TFLM interpreter" in line for line in lines)
+
+
+def test_metrics_of_one_model() -> None:
+    text = joined(render.render_evaluate({"metrics": {"image_auroc": 0.5}}, PLAIN))
+    assert re.search(r"image AUROC +0.500", text)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2 << 20, "2 MiB"), (1289112, "1.23 MiB")],
+)
+def test_bytes(n_bytes: int, text: str) -> None:
+    assert render.show_bytes(n_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("n", "text"), [(9_999, "9,999"), (12_345, "12.3 k"), (41_300_000, "41.30 M")]
+)
+def test_counts(n: int, text: str) -> None:
+    assert render.show_count(n) == text
+
+
+# --- progress -------------------------------------------------------------------------------------
+
+
+def test_plain_progress_is_lines_and_not_too_many() -> None:
+    now = iter(float(n) for n in range(1000))
+    stream = io.StringIO()
+    with PlainProgress(stream, clock=lambda: next(now)) as progress:
+        progress.step("Features")
+        assert list(progress.track(range(20), 20, "images")) == list(range(20))
+        progress.note("found in the cache")
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "Features"
+    assert lines[-1] == "  found in the cache"
+    assert 2 <= len(lines) - 2 <= 6
+    assert re.fullmatch(r"  images: \d+ of 20", lines[1])
+
+
+def test_terminals_get_bars_and_pipes_get_lines() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    assert isinstance(open_progress(io.StringIO()), PlainProgress)
+    stream = Terminal()
+    progress = open_progress(stream)
+    assert isinstance(progress, RichProgress)
+    with progress:
+        progress.step("Features of [good] images")
+        assert list(progress.track("abc", 3, "images")) == ["a", "b", "c"]
+        progress.note("found [in] the cache")
+        progress.step("Fitting")
+    shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", stream.getvalue())
+    assert "✓ Features of [good] images" in shown
+    assert "found [in] the cache" in shown
+    assert "✓ Fitting" in shown
+
+
+def test_a_step_that_fails_is_marked_and_the_cursor_comes_back() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    with pytest.raises(KeyboardInterrupt), RichProgress(stream) as progress:
+        progress.step("Fitting")
+        for _ in progress.track(range(3), 3, "images"):
+            raise KeyboardInterrupt
+    assert "✗" in stream.getvalue()
+    assert "✓" not in stream.getvalue()
+
+
+def test_silence() -> None:
+    progress = SilentProgress()
+    progress.step("Features")
+    progress.note("cached")
+    assert list(progress.track(iter("ab"), 2, "images")) == ["a", "b"]
