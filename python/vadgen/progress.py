@@ -153,6 +153,7 @@ class RichProgress:
         if self._task is None:
             return
         self._live.remove_task(self._task)
+        self._live.refresh()
         self._task = None
         from rich.text import Text
 

@@ -98,7 +98,7 @@ def short(path: str) -> str:
 
 
 def _row(paint: Paint, label: str, text: str) -> str:
-    return f"  {paint.bold(f'{label:<{_LABEL}}')}{text}"
+    return f"  {paint.bold(f'{label:<{_LABEL}}')}{text}" if label else _more(text)
 
 
 def _more(text: str) -> str:

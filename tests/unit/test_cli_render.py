@@ -10,6 +10,7 @@ import pytest
 
 from vadgen import render
 from vadgen.progress import PlainProgress, RichProgress, SilentProgress, open_progress
+from vadgen.units import show_bytes, show_count
 
 PLAIN = render.Paint()
 METRICS = {"image_auroc": 0.98, "pixel_auroc": 0.97, "aupro": 0.9, "image_f1": 0.96}
@@ -156,14 +157,14 @@ def test_metrics_of_one_model() -> None:
     [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2 << 20, "2 MiB"), (1289112, "1.23 MiB")],
 )
 def test_bytes(n_bytes: int, text: str) -> None:
-    assert render.show_bytes(n_bytes) == text
+    assert show_bytes(n_bytes) == text
 
 
 @pytest.mark.parametrize(
     ("n", "text"), [(9_999, "9,999"), (12_345, "12.3 k"), (41_300_000, "41.30 M")]
 )
 def test_counts(n: int, text: str) -> None:
-    assert render.show_count(n) == text
+    assert show_count(n) == text
 
 
 # --- progress -------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,7 +218,7 @@ def test_without_labels_it_claims_nothing() -> None:
         ),
     ],
 )
-def test_verdict(change: dict[str, object], title: str) -> None:
+def test_verdict(change: dict[str, Any], title: str) -> None:
     said = words(render_report(replace(DATA, **change)))
     titles = (
         "Built, and the same to the last byte",

@@ -680,21 +680,25 @@ def _source(image: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(image).decode("ascii")
 
 
-def _card(picture: Picture) -> _Card:
+def _chip(picture: Picture) -> tuple[str, Literal["good", "bad", "plain"]]:
+    """The decision in a word, and whether it was right."""
     if picture.is_defect is None:
-        chip, level = ("flagged", "plain") if picture.is_anomalous else ("passed", "plain")
-    elif picture.is_defect:
-        chip, level = ("found", "good") if picture.is_anomalous else ("missed", "bad")
-    else:
-        chip, level = ("false alarm", "bad") if picture.is_anomalous else ("passed", "good")
+        return ("flagged" if picture.is_anomalous else "passed"), "plain"
+    if picture.is_defect:
+        return ("found", "good") if picture.is_anomalous else ("missed", "bad")
+    return ("false alarm", "bad") if picture.is_anomalous else ("passed", "good")
+
+
+def _card(picture: Picture) -> _Card:
+    chip, level = _chip(picture)
     return _Card(
-        picture.name,
-        picture.kind,
-        f"{picture.score:,}",
-        chip,
-        level,  # type: ignore[arg-type]
-        _source(picture.photo),
-        _source(picture.map),
+        name=picture.name,
+        kind=picture.kind,
+        score=f"{picture.score:,}",
+        chip=chip,
+        level=level,
+        photo=_source(picture.photo),
+        map=_source(picture.map),
     )
 
 
