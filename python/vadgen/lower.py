@@ -68,6 +68,15 @@ class Requant:
 
 
 @dataclass(frozen=True)
+class RowWindow:
+    """Output row y reads the input rows y * stride + first .. + count - 1, where they exist."""
+
+    stride: int = 1
+    first: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True)
 class Layer:
     """What all layers share: a label for people, input value indices, the output value's index."""
 
@@ -75,9 +84,10 @@ class Layer:
     inputs: tuple[int, ...]
     output: int
 
-    def need(self, y: int) -> tuple[int, int]:
-        """First and last input row (inclusive, not clipped) that output row `y` reads."""
-        return y, y
+    @property
+    def row_window(self) -> RowWindow:
+        """The rows of each input that an output row reads."""
+        return RowWindow()
 
 
 @dataclass(frozen=True)
@@ -91,10 +101,10 @@ class Window(Layer):
     pad_top: int
     pad_left: int
 
-    def need(self, y: int) -> tuple[int, int]:
-        """See `Layer.need`."""
-        first = y * self.stride_h - self.pad_top
-        return first, first + self.kernel_h - 1
+    @property
+    def row_window(self) -> RowWindow:
+        """See `Layer.row_window`."""
+        return RowWindow(self.stride_h, -self.pad_top, self.kernel_h)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +158,10 @@ class Pad(Layer):
     channels_before: int
     zero_point: int
 
-    def need(self, y: int) -> tuple[int, int]:
-        """See `Layer.need`; rows outside the input are padding."""
-        return y - self.top, y - self.top
+    @property
+    def row_window(self) -> RowWindow:
+        """See `Layer.row_window`; rows outside the input are padding."""
+        return RowWindow(1, -self.top, 1)
 
 
 @dataclass(frozen=True)
@@ -163,9 +174,10 @@ class Mean(Layer):
     multiplier: int
     shift: int
 
-    def need(self, y: int) -> tuple[int, int]:
+    @property
+    def row_window(self) -> RowWindow:
         """All rows at once."""
-        return 0, self.rows - 1
+        return RowWindow(0, 0, self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,14 +201,22 @@ class Concat(Layer):
 
 @dataclass(frozen=True)
 class Copy(Layer):
-    """RESHAPE: the same bytes as one row, or one row cut into several."""
+    """RESHAPE: all rows as one, one row cut into several (`cuts`), or each row as it is."""
 
     rows_in: int
     rows_out: int
 
-    def need(self, y: int) -> tuple[int, int]:
-        """All rows to make one row; else the one row (seen as `rows_out` rows) at `y`."""
-        return (0, self.rows_in - 1) if self.rows_out == 1 else (y, y)
+    @property
+    def cuts(self) -> bool:
+        """Whether output row y is the y-th part of the one input row."""
+        return self.rows_in == 1 and self.rows_out > 1
+
+    @property
+    def row_window(self) -> RowWindow:
+        """See `Layer.row_window`."""
+        if self.rows_out == 1 or self.cuts:
+            return RowWindow(0, 0, self.rows_in)
+        return RowWindow()
 
 
 @dataclass(frozen=True, eq=False)
@@ -338,9 +358,7 @@ class _Lowering:
                 f"{len(weights.scales)} weight scales for {channels} output channels"
             )
         scales = np.broadcast_to(weights.scales, (channels,))
-        pairs = [
-            quantize_multiplier(source.scale * float(s) / out.scale) for s in scales.tolist()
-        ]
+        pairs = [quantize_multiplier(source.scale * float(s) / out.scale) for s in scales.tolist()]
         low, high = self.activation_bounds(activation, out)
         return Requant(
             np.array([p[0] for p in pairs], dtype=np.int32),
@@ -595,8 +613,7 @@ class _Lowering:
             raise _RefusedError("the number of elements changes")
         if rows != v_in.rows and 1 not in (rows, v_in.rows):
             raise _RefusedError("one image is reshaped into another")
-        rows_in = v_in.rows if rows == 1 else rows
-        self.emit(op, lambda v: Copy(label, (source,), v, rows_in, rows))
+        self.emit(op, lambda v: Copy(label, (source,), v, v_in.rows, rows))
 
 
 class _RefusedError(Exception):

@@ -1,1 +1,1 @@
-"""."""
+"""Prints a plan as C, through templates/."""

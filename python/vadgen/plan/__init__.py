@@ -1,1 +1,1 @@
-"""."""
+"""When each row is made and where it lies: segments, rings, arena, schedule."""

@@ -1,0 +1,238 @@
+"""Writes vad_model.h, vad_model.c and vad_weights.h."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen import __version__
+from vadgen.emit.environment import c_int, environment
+from vadgen.kernels.base import Array
+from vadgen.lower import Copy
+from vadgen.plan.nodes import Node
+from vadgen.plan.planner import Plan
+from vadgen.plan.schedule import compress
+
+ABI = 1
+
+
+@dataclass(frozen=True, eq=False)
+class DetectorCode:
+    """What the model's templates need of a detector.
+
+    Attributes:
+        name: stem of `templates/detectors/<name>.c.j2` (macros) and `<name>.h.j2` (tables).
+        tables: the frozen integer tables, as the detector's templates know them.
+        cell_rows, cell_cols: shape of its scores.
+        threshold: of the image score.
+        threshold_note: alpha, n and method, for the header's comment.
+        score_note: scale of score and threshold, for the header's comment.
+    """
+
+    name: str
+    tables: Any
+    cell_rows: int
+    cell_cols: int
+    threshold: int
+    threshold_note: str
+    score_note: str
+
+
+@dataclass(frozen=True)
+class _NamedArray:
+    name: str
+    c_type: str
+    data: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _Slot:
+    value: str
+    first_row: str
+    count: int
+    target: str
+
+
+@dataclass(frozen=True)
+class _Op:
+    id: str
+    node: int
+    label: str
+    shape: str
+    struct: str
+    function: str
+    fields: tuple[tuple[str, str], ...]
+    arrays: tuple[_NamedArray, ...]
+    slots: tuple[_Slot, ...]
+    n_rows: int
+    cut_bytes: int
+    output: str
+    row_bytes: int
+    observed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Sink:
+    id: str
+    node: int
+    label: str
+    value: str
+    tap: int
+
+
+@dataclass(frozen=True)
+class _Output:
+    offset: int
+    bytes: int
+
+
+def write_model(
+    out: Path,
+    plan: Plan,
+    source: str,
+    input_table: NDArray[np.int8] | None = None,
+    detector: DetectorCode | None = None,
+    prefix: str = "vad_model",
+) -> tuple[Path, ...]:
+    """Writes the generated C of a plan into `out`; returns the files.
+
+    Args:
+        out: an existing folder.
+        plan: segments, buffers and kernel calls.
+        source: what the code is made from, for the first comment (no paths, no clock).
+        input_table: int8 (3, 256), camera byte to input tensor; None when rows are int8 already.
+        detector: its tables and macros, or None for the network alone.
+        prefix: of names and files; `vad_model` unless one program holds several models.
+    """
+    env = environment()
+    weights = (
+        prefix.replace("vad_model", "vad_weights", 1)
+        if prefix == "vad_model"
+        else (f"{prefix}_weights")
+    )
+    ops = [_op(plan, node, weights) for node in plan.nodes if node.layer is not None]
+    sinks = [
+        _Sink(_id(n.index), n.index, n.label, _id(n.inputs[0]), n.tap)
+        for n in plan.nodes
+        if n.tap is not None
+    ]
+    order = [i for segment in plan.segments for i in segment.order]
+    wide = len(plan.nodes) > 255
+    schedule = _schedule(order, np.uint16 if wide else np.uint8)
+    first = plan.program.values[0]
+    outputs = _outputs(plan)
+    context: dict[str, Any] = {
+        "version": __version__,
+        "source": source,
+        "abi": ABI,
+        "prefix": prefix,
+        "macro": prefix.upper(),
+        "weights": weights,
+        "weights_macro": weights.upper(),
+        "plan": plan,
+        "input": first,
+        "input_table": input_table,
+        "input_observed": [i for i, v in enumerate(plan.program.outputs) if v == 0],
+        "row_format": "RGB888" if input_table is not None else "int8, as the input tensor",
+        "outputs": outputs,
+        "output_bytes": sum(o.bytes for o in outputs),
+        "rings": sorted(plan.rings.items()),
+        "ops": ops,
+        "sinks": sinks,
+        "headers": sorted({call.header for call in plan.calls}),
+        "step_type": "uint16_t" if wide else "uint8_t",
+        "step_names": [f"{prefix}_step_{_id(n.index)}" for n in plan.nodes[1:]],
+        "schedule": schedule,
+        "cell_rows": detector.cell_rows if detector else 0,
+        "cell_cols": detector.cell_cols if detector else 0,
+    }
+    files = [(f"{prefix}.h", "vad_model.h.j2"), (f"{prefix}.c", "vad_model.c.j2")]
+    files.append((f"{weights}.h", "vad_weights.h.j2"))
+    context["model"] = {**context, "detector": detector}
+    context["detector"] = None
+    if detector is not None:
+        macros = env.get_template(f"detectors/{detector.name}.c.j2")
+        context["detector"] = macros.make_module(context)
+        files.append((f"vad_{detector.name}_tables.h", f"detectors/{detector.name}.h.j2"))
+    written = []
+    for name, template in files:
+        path = out / name
+        text = env.get_template(template).render(context)
+        path.write_text(text, encoding="utf-8", newline="\n")
+        written.append(path)
+    return tuple(written)
+
+
+def _id(index: int) -> str:
+    return f"{index:02d}"
+
+
+def _outputs(plan: Plan) -> list[_Output]:
+    result, offset = [], 0
+    for value in plan.program.outputs:
+        size = plan.program.values[value].total_bytes
+        result.append(_Output(offset, size))
+        offset += size
+    return result
+
+
+def _schedule(order: Sequence[int], dtype: type[np.unsignedinteger[Any]]) -> NDArray[Any]:
+    flat: list[int] = []
+    for repeat, block in compress(order):
+        flat += [repeat, len(block), *block]
+    return np.array([*flat, 0], dtype=dtype)
+
+
+def _op(plan: Plan, node: Node, weights: str) -> _Op:
+    assert node.layer is not None and node.output is not None
+    layer, kernel = plan.program.layers[node.layer], plan.calls[node.layer]
+    fields, arrays = [], []
+    for name, value in kernel.fields:
+        if isinstance(value, Array):
+            array_name = f"{weights}_{_id(node.index)}_{name}"
+            arrays.append(_NamedArray(array_name, value.c_type, value.data))
+            fields.append((name, array_name))
+        else:
+            fields.append((name, c_int(value)))
+    window = node.window
+    slots = []
+    for slot, value_index in enumerate(node.inputs):
+        target = "rows" if slot == 0 else f"rows + {slot * window.count}"
+        slots.append(_Slot(_id(value_index), _first_row(window), window.count, target))
+    out = plan.program.values[node.output]
+    shapes = " + ".join(_shape(plan, v) for v in node.inputs)
+    return _Op(
+        _id(node.index),
+        node.index,
+        layer.label,
+        f"{shapes} -> {_shape(plan, node.output)}",
+        kernel.struct,
+        kernel.function,
+        tuple(fields),
+        tuple(arrays),
+        tuple(slots),
+        window.count * len(node.inputs),
+        out.row_bytes if isinstance(layer, Copy) and layer.cuts else 0,
+        _id(node.output),
+        out.row_bytes,
+        tuple(i for i, v in enumerate(plan.program.outputs) if v == node.output),
+    )
+
+
+def _first_row(window: Any) -> str:
+    if window.stride == 0:
+        return str(window.first)
+    text = "y" if window.stride == 1 else f"y * {window.stride}"
+    if window.first:
+        text += f" {'-' if window.first < 0 else '+'} {abs(window.first)}"
+    return text
+
+
+def _shape(plan: Plan, value: int) -> str:
+    v = plan.program.values[value]
+    return f"{v.rows}x{v.width}x{v.channels}"

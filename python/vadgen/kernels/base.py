@@ -1,0 +1,90 @@
+"""What a kernel tells the plan and the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen.lower import Layer, Program
+
+C_TYPES = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "uint16": "uint16_t",
+    "int32": "int32_t",
+    "uint32": "uint32_t",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """A constant table: the numpy dtype decides the C type; flattened in C order."""
+
+    data: NDArray[Any]
+
+    @property
+    def c_type(self) -> str:
+        """The element's C type."""
+        return C_TYPES[self.data.dtype.name]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One layer's kernel with its constants.
+
+    Attributes:
+        function: the C function; its parameters are `<function>_t` unless `struct` says.
+        fields: the struct's members in order; an Array becomes a table and a pointer to it.
+        scratch_bytes: what the kernel needs while it runs.
+        struct: the parameters' C type.
+        header: the header that declares it.
+    """
+
+    function: str
+    fields: tuple[tuple[str, int | Array], ...]
+    scratch_bytes: int
+    struct: str
+    header: str
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel: the layer type it works on, whether it takes a layer, and the call it makes."""
+
+    layer: type[Layer]
+    accepts: Callable[[Any, Program], bool]
+    pack: Callable[[Any, Program], Call]
+
+
+def call(
+    function: str,
+    scratch_bytes: int = 0,
+    stem: str | None = None,
+    **fields: int | NDArray[Any],
+) -> Call:
+    """A Call whose struct and header are named after `stem` (the function's name by default)."""
+    stem = stem or function
+    wrapped = tuple(
+        (name, Array(value) if isinstance(value, np.ndarray) else int(value))
+        for name, value in fields.items()
+    )
+    return Call(function, wrapped, scratch_bytes, f"{stem}_t", f"{stem}.h")
+
+
+def folded_bias(
+    bias: NDArray[np.int32], weights: NDArray[np.int8], zero_point: int
+) -> NDArray[np.int32]:
+    """bias - zero_point * (sum of weights): what a kernel adds that reads inputs uncentred.
+
+    Args:
+        bias: int32 (channels,).
+        weights: int8 (channels, ...).
+        zero_point: of the input, in [-128, 127].
+    """
+    sums = weights.reshape(len(weights), -1).astype(np.int64).sum(axis=1)
+    return (bias.astype(np.int64) - zero_point * sums).astype(np.int32)

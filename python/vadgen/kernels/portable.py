@@ -1,0 +1,214 @@
+"""Portable C11 kernels: they take every layer of a size that fits their parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vadgen.kernels.base import Call, Kernel, call, folded_bias
+from vadgen.lower import (
+    Add,
+    Concat,
+    Conv2d,
+    Copy,
+    DepthwiseConv2d,
+    Layer,
+    Lut,
+    Mean,
+    Pad,
+    Pool,
+    Program,
+    Softmax,
+    Window,
+)
+
+_SOFTMAX_CHANNELS = 4095
+
+
+def _fits(layer: Layer, program: Program) -> bool:
+    """Whether every size fits the 16-bit (strides and pads: 8-bit) members of the C structs."""
+    values = [program.values[i] for i in (*layer.inputs, layer.output)]
+    sizes = [n for v in values for n in (v.rows, v.width, v.channels)]
+    small = [0]
+    if isinstance(layer, Window):
+        sizes += [layer.kernel_h, layer.kernel_w]
+        small = [layer.stride_w, layer.pad_left]
+    if isinstance(layer, DepthwiseConv2d):
+        small += [layer.kernel_h, layer.kernel_w]
+    if isinstance(layer, Softmax):
+        return max(sizes) <= _SOFTMAX_CHANNELS
+    return max(sizes) < 1 << 16 and max(small) < 1 << 8
+
+
+def is_pointwise(layer: Conv2d) -> bool:
+    """Whether the layer is a 1x1 convolution with stride 1."""
+    return (layer.kernel_h, layer.kernel_w, layer.stride_h, layer.stride_w) == (1, 1, 1, 1)
+
+
+def _pointwise(layer: Conv2d, program: Program) -> Call:
+    source, out = program.values[layer.inputs[0]], program.values[layer.output]
+    return call(
+        "vad_pointwise",
+        weights=layer.weights,
+        bias=folded_bias(layer.bias, layer.weights, source.zero_point),
+        multiplier=layer.requant.multiplier,
+        shift=layer.requant.shift.astype(np.int8),
+        width=out.width,
+        in_channels=source.channels,
+        out_channels=out.channels,
+        out_zero_point=layer.requant.zero_point,
+        low=layer.requant.low,
+        high=layer.requant.high,
+    )
+
+
+def _conv2d(layer: Conv2d, program: Program) -> Call:
+    source, out = program.values[layer.inputs[0]], program.values[layer.output]
+    return call(
+        "vad_conv2d",
+        weights=layer.weights,
+        bias=layer.bias,
+        multiplier=layer.requant.multiplier,
+        shift=layer.requant.shift.astype(np.int8),
+        in_width=source.width,
+        in_channels=source.channels,
+        out_width=out.width,
+        out_channels=out.channels,
+        kernel_h=layer.kernel_h,
+        kernel_w=layer.kernel_w,
+        stride_w=layer.stride_w,
+        pad_left=layer.pad_left,
+        in_zero_point=source.zero_point,
+        out_zero_point=layer.requant.zero_point,
+        low=layer.requant.low,
+        high=layer.requant.high,
+    )
+
+
+def _depthwise(layer: DepthwiseConv2d, program: Program) -> Call:
+    source, out = program.values[layer.inputs[0]], program.values[layer.output]
+    return call(
+        "vad_depthwise_conv2d",
+        weights=layer.weights,
+        bias=layer.bias,
+        multiplier=layer.requant.multiplier,
+        shift=layer.requant.shift.astype(np.int8),
+        in_width=source.width,
+        in_channels=source.channels,
+        out_width=out.width,
+        depth_multiplier=layer.depth_multiplier,
+        kernel_h=layer.kernel_h,
+        kernel_w=layer.kernel_w,
+        stride_w=layer.stride_w,
+        pad_left=layer.pad_left,
+        in_zero_point=source.zero_point,
+        out_zero_point=layer.requant.zero_point,
+        low=layer.requant.low,
+        high=layer.requant.high,
+    )
+
+
+def _add(layer: Add, program: Program) -> Call:
+    return call(
+        "vad_add",
+        multiplier_a=layer.multipliers[0],
+        multiplier_b=layer.multipliers[1],
+        multiplier_out=layer.multipliers[2],
+        bytes=program.values[layer.output].row_bytes,
+        shift_a=layer.shifts[0],
+        shift_b=layer.shifts[1],
+        shift_out=layer.shifts[2],
+        zero_point_a=layer.zero_points[0],
+        zero_point_b=layer.zero_points[1],
+        zero_point_out=layer.zero_points[2],
+        low=layer.low,
+        high=layer.high,
+    )
+
+
+def _pad(layer: Pad, program: Program) -> Call:
+    source, out = program.values[layer.inputs[0]], program.values[layer.output]
+    return call(
+        "vad_pad",
+        in_width=source.width,
+        in_channels=source.channels,
+        out_width=out.width,
+        out_channels=out.channels,
+        left=layer.left,
+        channels_before=layer.channels_before,
+        zero_point=layer.zero_point,
+    )
+
+
+def _pool(layer: Pool, program: Program) -> Call:
+    source, out = program.values[layer.inputs[0]], program.values[layer.output]
+    return call(
+        "vad_average_pool" if layer.average else "vad_max_pool",
+        stem="vad_pool",
+        in_width=source.width,
+        channels=source.channels,
+        out_width=out.width,
+        kernel_h=layer.kernel_h,
+        kernel_w=layer.kernel_w,
+        stride_w=layer.stride_w,
+        pad_left=layer.pad_left,
+        low=layer.low,
+        high=layer.high,
+    )
+
+
+def _mean(layer: Mean, program: Program) -> Call:
+    source = program.values[layer.inputs[0]]
+    return call(
+        "vad_mean",
+        multiplier=layer.multiplier,
+        height=source.rows,
+        width=source.width,
+        channels=source.channels,
+        shift=layer.shift,
+        in_zero_point=layer.in_zero_point,
+        out_zero_point=layer.zero_point,
+    )
+
+
+def _lut(layer: Lut, program: Program) -> Call:
+    return call("vad_lut", table=layer.table, bytes=program.values[layer.output].row_bytes)
+
+
+def _softmax(layer: Softmax, program: Program) -> Call:
+    out = program.values[layer.output]
+    return call("vad_softmax", exp_table=layer.exp_table, width=out.width, channels=out.channels)
+
+
+def _concat(layer: Concat, program: Program) -> Call:
+    channels = np.array([program.values[i].channels for i in layer.inputs], dtype=np.uint16)
+    return call(
+        "vad_concat",
+        channels=channels,
+        n_inputs=len(layer.inputs),
+        width=program.values[layer.output].width,
+    )
+
+
+def _copy(layer: Copy, program: Program) -> Call:
+    source, out = program.values[layer.inputs[0]], program.values[layer.output]
+    joins = layer.rows_out == 1
+    return call(
+        "vad_copy",
+        row_bytes=source.row_bytes if joins else out.row_bytes,
+        n_rows=source.rows if joins else 1,
+    )
+
+
+KERNELS: tuple[Kernel, ...] = (
+    Kernel(Conv2d, lambda la, p: is_pointwise(la) and _fits(la, p), _pointwise),
+    Kernel(Conv2d, _fits, _conv2d),
+    Kernel(DepthwiseConv2d, _fits, _depthwise),
+    Kernel(Add, _fits, _add),
+    Kernel(Pad, _fits, _pad),
+    Kernel(Pool, _fits, _pool),
+    Kernel(Mean, _fits, _mean),
+    Kernel(Lut, _fits, _lut),
+    Kernel(Softmax, _fits, _softmax),
+    Kernel(Concat, _fits, _concat),
+    Kernel(Copy, _fits, _copy),
+)
