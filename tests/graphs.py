@@ -1,4 +1,4 @@
-"""Builds small int8 graphs with seeded random constants, for tests of everything after the reader."""
+"""Builds small int8 graphs with seeded random constants."""
 
 from __future__ import annotations
 
@@ -83,8 +83,7 @@ class GraphBuilder:
         return output
 
     def _zero_point(self, activation: Activation) -> int:
-        low = -128 if activation != "RELU6" else -128
-        return int(self.rng.integers(low, 128)) if activation == "NONE" else -128
+        return int(self.rng.integers(-128, 128)) if activation == "NONE" else -128
 
     def _weighted(
         self,

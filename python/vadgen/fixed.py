@@ -23,25 +23,22 @@ def wrap_int32(x: ArrayLike) -> Int64:
 
 
 def saturating_rounding_doubling_high_mul(a: ArrayLike, b: ArrayLike) -> Int64:
-    """(a * b) / 2^31, rounded to nearest with ties away from zero; INT32_MIN squared saturates.
+    """(a * b) / 2^31, rounded to nearest, ties upward; INT32_MIN squared saturates.
 
     Args:
-        a, b: int32 values, broadcast together.
+        a: int32 values.
+        b: int32 values, broadcast with `a`.
 
     Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference", 2018. C twin: `vad_rounding_doubling_high_mul`.
     """
     a64, b64 = np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)
-    product = a64 * b64
-    nudge = np.where(product >= 0, np.int64(1 << 30), np.int64(1 - (1 << 30)))
-    total = product + nudge
-    # Division that truncates toward zero, as C's does.
-    quotient = np.where(total >= 0, total >> 31, -((-total) >> 31))
+    quotient = (a64 * b64 + (1 << 30)) >> 31
     return np.where((a64 == INT32_MIN) & (b64 == INT32_MIN), np.int64(INT32_MAX), quotient)
 
 
 def rounding_divide_by_pot(x: ArrayLike, exponent: ArrayLike) -> Int64:
-    """x / 2^exponent, rounded to nearest with ties away from zero; exponent in [0, 31].
+    """Divides x by 2^exponent, to nearest with ties away from zero; exponent in [0, 31].
 
     C twin: `vad_rounding_divide_by_pot`.
     """
@@ -53,7 +50,7 @@ def rounding_divide_by_pot(x: ArrayLike, exponent: ArrayLike) -> Int64:
 
 
 def requantize(x: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> Int64:
-    """x * multiplier * 2^(shift - 31) with two roundings.
+    """Scales x by multiplier * 2^(shift - 31), with two roundings.
 
     Args:
         x: int32 accumulators.
@@ -93,7 +90,7 @@ def round_half_away(x: float) -> int:
 
 
 def quantize_float32(real: float, scale: float, zero_point: int) -> int:
-    """`zero_point + round(real / scale)` with the division in float32, as TFLite computes bounds."""
+    """`zero_point + round(real / scale)`, divided in float32, as TFLite computes bounds."""
     return zero_point + round_half_away(float(np.float32(real) / np.float32(scale)))
 
 

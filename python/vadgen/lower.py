@@ -52,7 +52,7 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Requant:
-    """Per-output-channel requantization: `requantize(acc, multiplier, shift) + zero point`, clamped.
+    """Requantization by output channel: `requantize(acc, multiplier, shift) + zero point`, clamped.
 
     Attributes:
         multiplier: int32 (channels,), Q0.31.

@@ -79,7 +79,7 @@ def call(
 def folded_bias(
     bias: NDArray[np.int32], weights: NDArray[np.int8], zero_point: int
 ) -> NDArray[np.int32]:
-    """bias - zero_point * (sum of weights): what a kernel adds that reads inputs uncentred.
+    """Gives bias - zero_point * (sum of weights): what a kernel adds that reads inputs uncentred.
 
     Args:
         bias: int32 (channels,).
@@ -87,4 +87,5 @@ def folded_bias(
         zero_point: of the input, in [-128, 127].
     """
     sums = weights.reshape(len(weights), -1).astype(np.int64).sum(axis=1)
-    return (bias.astype(np.int64) - zero_point * sums).astype(np.int32)
+    folded: NDArray[np.int32] = (bias.astype(np.int64) - zero_point * sums).astype(np.int32)
+    return folded

@@ -14,7 +14,8 @@ def add(layer: Add, a: NDArray[np.int8], b: NDArray[np.int8]) -> NDArray[np.int8
 
     Args:
         layer: the integer layer.
-        a, b: int8 (H, W, C).
+        a: int8 (H, W, C).
+        b: int8 (H, W, C).
 
     Returns:
         int8 (H, W, C).
