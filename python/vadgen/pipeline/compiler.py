@@ -1,0 +1,315 @@
+"""`compile`: a `.tflite` to C and firmware, its size, its instructions, its parity."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen.board import Board, load_board
+from vadgen.build.emulator import run as run_emulated
+from vadgen.build.host import KERNELS, HostModel, compile_host
+from vadgen.build.icount import Counts, count
+from vadgen.build.platformio import build_project, create_project
+from vadgen.build.size import Sizes, check_budget, measure
+from vadgen.build.tools import tool_versions
+from vadgen.emit.model import ABI, write_model
+from vadgen.errors import Exit, VadgenError
+from vadgen.lower import Program, lower
+from vadgen.pipeline.manifest import sha256_file, write_json, write_manifest
+from vadgen.pipeline.parity import Agreement, Run, compare, from_host, from_responses
+from vadgen.pipeline.staging import shown, staged
+from vadgen.plan.explain import explain_plan
+from vadgen.plan.planner import Plan, make_plan
+from vadgen.progress import Progress
+from vadgen.quant.oracle import run_tflm
+from vadgen.quant.tflite_reader import read_tflite
+from vadgen.ref.program import run_program
+
+PARITY_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class CompileResult:
+    """What `compile` prints; see the command line's documentation for each key."""
+
+    board: str
+    model: str
+    out: str
+    flash_bytes: int | None
+    ram_bytes: int
+    io_bytes: int
+    model_bytes: int
+    macs: int
+    instructions: int | None
+    instructions_by: Mapping[str, int]
+    parity: Mapping[str, bool | None]
+    parity_images: int
+    sizes: Sizes | None
+    explain: Mapping[str, Any] | None
+    needs_tool: Mapping[str, str] | None
+    notes: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As `compile --json` prints it."""
+        sizes = {} if self.sizes is None else self.sizes.to_json()
+        own = {k: v for k, v in vars(self).items() if k not in ("sizes", "notes")}
+        return {**sizes, **own, "notes": list(self.notes)}
+
+
+@dataclass(frozen=True, eq=False)
+class Firmware:
+    """A firmware project and, where its tools are here, what came of building it."""
+
+    elf: Path | None
+    sizes: Sizes | None
+    missing: VadgenError | None
+
+
+def compile_model(
+    tflite: Path, board_id: str, out: Path | None, progress: Progress, explain: bool = False
+) -> CompileResult:
+    """Compiles a network for a board and checks it against the TFLM interpreter.
+
+    Raises:
+        VadgenError: the model is not supported, does not fit, or a tool is missing.
+    """
+    started = time.monotonic()
+    board = load_board(board_id)
+    data = _read(tflite)
+    program = lower(read_tflite(data, tflite.name))
+    target = out or Path("build") / f"{tflite.stem}-{board.id}"
+    with staged(target) as work:
+        progress.step("Plan rows and memory")
+        plan = make_plan(program, board.kernels)
+        shutil.copyfile(tflite, work / "model.tflite")
+        generated = write_generated(work, plan, tflite.name)
+        rows = explain_plan(plan)
+        write_json(work / "plan.json", rows)
+        images = random_inputs(program)
+        progress.step("Run the TFLM interpreter and the numpy reference")
+        oracle = tflm_run(data, program, images)
+        reference = reference_run(program, images)
+        if not compare(oracle, reference).holds:
+            raise VadgenError(
+                "the numpy reference and the TFLM interpreter give different bytes",
+                "please report it with the model",
+                Exit.PARITY,
+            )
+        progress.step("Compile and run on this computer")
+        host = compare(reference, run_on_host(work, program, images))
+        write_vectors(work, images, reference)
+        progress.step(f"Build the firmware for {board.id}")
+        firmware = build_firmware(work, board, generated)
+        emulated: Agreement | None = None
+        counts: Counts | None = None
+        notes: list[str] = []
+        if firmware.elf is not None and board.emulator is not None:
+            progress.step(f"Run on the emulated {board.core}")
+            emulated = compare(
+                reference, run_on_emulator(firmware.elf, board, program, images, detector=False)
+            )
+            counts = count(firmware.elf, board, images[0])
+            if counts.total is None:
+                notes.append(f"instructions not counted: {counts.reason}")
+        sizes = firmware.sizes
+        write_json(work / "size.json", {} if sizes is None else sizes.to_json())
+        write_manifest(
+            work,
+            "compile",
+            {
+                "board": board.id,
+                "abi": ABI,
+                "model": {"name": tflite.name, "sha256": sha256_file(tflite)},
+                "tools": tool_versions(board),
+            },
+        )
+        drop_work(work)
+        missing = firmware.missing
+        return CompileResult(
+            board.id,
+            tflite.name,
+            shown(target),
+            None if sizes is None else sizes.flash_bytes,
+            plan.arena_bytes,
+            io_bytes(plan),
+            len(data),
+            program.macs,
+            None if counts is None else counts.total,
+            {} if counts is None else by_label(plan, counts),
+            {"host": host.holds, "emulator": None if emulated is None else emulated.holds},
+            len(images),
+            sizes,
+            rows if explain else None,
+            None if missing is None else needs_tool(missing, target),
+            tuple(notes),
+            round(time.monotonic() - started, 1),
+        )
+
+
+# --- steps that `build` shares --------------------------------------------------------------------
+
+
+def write_generated(work: Path, plan: Plan, source: str, **options: Any) -> Path:
+    """Writes the generated C into `work/generated`."""
+    generated = work / "generated"
+    generated.mkdir(exist_ok=True)
+    write_model(generated, plan, source, **options)
+    return generated
+
+
+def random_inputs(program: Program, count: int = PARITY_IMAGES) -> NDArray[np.int8]:
+    """Seeded int8 inputs: noise, and one each of the extremes, which saturate most."""
+    v = program.values[0]
+    rng = np.random.default_rng(0)
+    images = rng.integers(-128, 128, (count, v.rows, v.width, v.channels)).astype(np.int8)
+    images[0], images[1] = -128, 127
+    return images
+
+
+def tflm_run(tflite: bytes, program: Program, images: NDArray[np.int8]) -> Run:
+    """The TFLM interpreter on int8 images."""
+    shape = read_tflite(tflite).tensors[read_tflite(tflite).inputs[0]].shape
+    results = run_tflm(tflite, images.reshape(len(images), *shape[1:]))
+    return Run(_stack(program, results))
+
+
+def reference_run(program: Program, images: NDArray[np.int8]) -> Run:
+    """The numpy kernels on int8 images."""
+    results = []
+    for image in images:
+        values = run_program(program, image)
+        results.append([values[i] for i in program.outputs])
+    return Run(_stack(program, results))
+
+
+def _stack(program: Program, results: Sequence[Sequence[NDArray[np.int8]]]) -> tuple[Any, ...]:
+    shapes = output_shapes(program)
+    return tuple(
+        np.stack([r[i].reshape(shape) for r in results]) for i, shape in enumerate(shapes)
+    )
+
+
+def output_shapes(program: Program) -> list[tuple[int, int, int]]:
+    """(rows, width, channels) of each output."""
+    values = (program.values[i] for i in program.outputs)
+    return [(v.rows, v.width, v.channels) for v in values]
+
+
+def run_on_host(work: Path, program: Program, images: NDArray[np.int8]) -> Run:
+    """Plans, prints and compiles the network for this computer, and runs it."""
+    folder = work / "host"
+    folder.mkdir()
+    try:
+        write_model(folder, make_plan(program, KERNELS), "the same program")
+        library = compile_host(folder, folder / "model.so")
+        return from_host(HostModel(library, program).run(images))
+    finally:
+        shutil.rmtree(folder)
+
+
+def build_firmware(work: Path, board: Board, generated: Path) -> Firmware:
+    """Writes the firmware project and builds it where the tools are here.
+
+    Raises:
+        VadgenError: it does not compile or does not fit the board.
+    """
+    project = create_project(work, board, generated)
+    try:
+        elf = build_project(project, board)
+    except VadgenError as error:
+        if error.code != Exit.TOOL_MISSING:
+            raise
+        return Firmware(None, None, error)
+    kept = work / "firmware.elf"
+    shutil.copyfile(elf, kept)
+    kept.chmod(0o755)
+    sizes = measure(kept, board)
+    check_budget(sizes, board)
+    return Firmware(kept, sizes, None)
+
+
+def run_on_emulator(
+    elf: Path, board: Board, program: Program, images: NDArray[Any], *, detector: bool
+) -> Run:
+    """The firmware on the board's emulator."""
+    responses = run_emulated(elf, board, images, output_shapes(program), want_cells=detector)
+    return from_responses(responses, detector)
+
+
+def drop_work(work: Path) -> None:
+    """Removes what PlatformIO left: objects and absolute paths are no part of the output."""
+    shutil.rmtree(work / "firmware" / ".pio", ignore_errors=True)
+
+
+def write_vectors(work: Path, images: NDArray[Any], run: Run) -> None:
+    """Stores inputs and expected outputs in `work/vectors`, which `verify` replays."""
+    folder = work / "vectors"
+    folder.mkdir(exist_ok=True)
+    np.save(folder / "images.npy", images)
+    for i, output in enumerate(run.outputs):
+        np.save(folder / f"tap_{i}.npy", output)
+    for name in ("cells", "scores", "decisions"):
+        value = getattr(run, name)
+        if value is not None:
+            np.save(folder / f"{name}.npy", value)
+
+
+def read_vectors(out: Path) -> tuple[NDArray[Any], Run]:
+    """Inputs and expected outputs as stored by `write_vectors`.
+
+    Raises:
+        VadgenError: they are missing or damaged.
+    """
+    folder = out / "vectors"
+    try:
+        images = np.load(folder / "images.npy")
+        taps = [np.load(p) for p in sorted(folder.glob("tap_*.npy"))]
+        rest = [
+            np.load(p) if (p := folder / f"{name}.npy").is_file() else None
+            for name in ("cells", "scores", "decisions")
+        ]
+    except (OSError, ValueError) as error:
+        raise VadgenError(
+            f"the stored vectors in {folder} cannot be read: {error}", "build again"
+        ) from None
+    return images, Run(tuple(taps), *rest)
+
+
+def io_bytes(plan: Plan) -> int:
+    """Bytes of an input or outputs that the plan keeps whole."""
+    program = plan.program
+    values = {0, *program.outputs}
+    return sum(
+        plan.rings[v].pitch * plan.rings[v].ring
+        for v in values
+        if plan.rings[v].ring == plan.rings[v].rows and plan.rings[v].rows > 1
+    )
+
+
+def by_label(plan: Plan, counts: Counts) -> dict[str, int]:
+    """Instructions by operator; what no step claims (schedule, set-up) is the rest."""
+    labels = {node.index: node.label for node in plan.nodes}
+    return {labels[i]: n for i, n in counts.by_step.items()}
+
+
+def needs_tool(missing: VadgenError, out: Path) -> dict[str, str]:
+    """What is missing here and the command that finishes the build elsewhere."""
+    command = f"pio run -d {shown(out / 'firmware')}"
+    return {"message": missing.message, "hint": missing.hint, "command": command}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise VadgenError(
+            f"{path} cannot be read: {error.strerror}", "name an int8 .tflite file"
+        ) from None
