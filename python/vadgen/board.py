@@ -258,7 +258,8 @@ def _read(
     known = {name for name, f in fields.items() if f.type in _TYPES}
     for key in table:
         if key not in known:
-            raise VadgenError(f"{where}: unknown key '{key}'", _nearest(key, known))
+            names = (f.name for f in dataclasses.fields(kind) if f.name != "id")
+            raise VadgenError(f"{where}: unknown key '{key}'", _nearest(key, names))
     values: dict[str, Any] = dict(parts or {})
     for key in known:
         if key in table:

@@ -1,5 +1,6 @@
 """SCons script of the in-project platform: compiler, flags and linker script of one board."""
 
+import os
 from pathlib import Path
 
 from SCons.Script import AlwaysBuild, Default, DefaultEnvironment
@@ -7,6 +8,12 @@ from SCons.Script import AlwaysBuild, Default, DefaultEnvironment
 env = DefaultEnvironment()
 board = env.BoardConfig()
 here = Path(env.PioPlatform().get_dir()).resolve()
+
+
+def from_project(path: Path) -> str:
+    """The path as compilers see it from the project's folder, whose own may hold spaces."""
+    return os.path.relpath(path, env.subst("$PROJECT_DIR"))
+
 
 prefix = board.get("build.prefix")
 startup = board.get("build.startup")
@@ -46,11 +53,11 @@ if startup:
     env.Append(
         LINKFLAGS=[
             "-nostartfiles",
-            "-Wl,-Map=$BUILD_DIR/firmware.map",
+            f"-Wl,-Map={from_project(Path(env.subst('$BUILD_DIR')) / 'firmware.map')}",
             *(f"-Wl,--defsym={name}={value:#x}" for name, value in symbols.items()),
         ]
     )
-    env.Replace(LDSCRIPT_PATH=str(here / startup / "link.ld"))
+    env.Replace(LDSCRIPT_PATH=from_project(here / startup / "link.ld"))
     env.BuildSources("$BUILD_DIR/startup", str(here / startup))
 
 program = env.BuildProgram()

@@ -209,6 +209,7 @@ def _require_platform(project: Path, board: Board) -> None:
 
 def _registry_answers() -> bool:
     """Whether any mirror of PlatformIO's registry answers within a few seconds."""
+    import http.client
     import urllib.error
     import urllib.request
 
@@ -221,7 +222,7 @@ def _registry_answers() -> bool:
             urllib.request.urlopen(f"https://{host}/", timeout=_REGISTRY_SECONDS).close()
         except urllib.error.HTTPError:
             pass  # an answer, if not the page
-        except (OSError, ValueError):
+        except (OSError, http.client.HTTPException):
             return
         found.set()
 

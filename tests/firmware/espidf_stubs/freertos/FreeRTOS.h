@@ -1,0 +1,10 @@
+#pragma once
+#include <stdint.h>
+
+#define CONFIG_ESP_MAIN_TASK_STACK_SIZE 8192
+#define pdMS_TO_TICKS(ms) ((TickType_t)(ms) / 10u)
+
+typedef uint32_t TickType_t;
+typedef uint32_t UBaseType_t;
+typedef void *QueueHandle_t;
+typedef void *TaskHandle_t;

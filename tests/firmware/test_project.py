@@ -1,0 +1,157 @@
+"""The firmware project: self-contained, deterministic, understood by PlatformIO."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from firmware_model import MODEL, usable
+
+from vadgen import paths
+from vadgen.board import list_boards, load_board
+from vadgen.build import platformio
+from vadgen.errors import Exit, VadgenError
+
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".pio" not in path.parts
+    }
+
+
+@pytest.mark.parametrize("name", list_boards())
+def test_project_is_self_contained_and_deterministic(name: str, tmp_path: Path) -> None:
+    board = load_board(name)
+    (tmp_path / "one" / "firmware").mkdir(parents=True)
+    (tmp_path / "one" / "firmware" / "stale.c").write_text("#error stale")
+    one = contents(platformio.create_project(tmp_path / "one", board, MODEL))
+    two = contents(platformio.create_project(tmp_path / "two", board, MODEL))
+    assert one == two
+    assert {"platformio.ini", "src/main.c", "generated/vad_model.c"} <= set(one)
+    ports = {path.split("/")[3] for path in one if path.startswith("lib/vad_port/src/")}
+    assert {port for port in ports if "." not in port} == {board.port}
+    kernels = {path.split("/")[3] for path in one if path.startswith("lib/vad_kernels/src/")}
+    assert {kernel for kernel in kernels if "." not in kernel} <= set(board.kernels)
+    assert any(path.startswith("platform/") for path in one) == board.is_in_project
+    text = b"".join(one.values())
+    assert str(tmp_path).encode() not in text and str(paths.firmware()).encode() not in text
+
+
+@pytest.mark.parametrize("name", list_boards())
+def test_platformio_understands_the_project(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from platformio.project.config import ProjectConfig
+
+    project = platformio.create_project(tmp_path, load_board(name), MODEL)
+    monkeypatch.chdir(project)
+    config = ProjectConfig(str(project / "platformio.ini"))
+    config.validate([name])
+    assert config.default_envs() == [name]
+    assert not getattr(config, "warnings", [])
+
+
+def test_firmware_is_the_same_from_any_folder(tmp_path: Path) -> None:
+    board = usable("qemu_m4")
+    hashes = set()
+    for name in ("a", "another folder/with a longer name"):
+        elf = platformio.build_project(
+            platformio.create_project(tmp_path / name, board, MODEL), board
+        )
+        hashes.add(hashlib.sha256(elf.read_bytes()).hexdigest())
+    assert len(hashes) == 1
+
+
+def test_a_model_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    board = usable("qemu_m4")
+    project = platformio.create_project(tmp_path, board, MODEL)
+    header = project / "generated" / "vad_model.h"
+    header.write_text(header.read_text().replace("ARENA_BYTES 4096", "ARENA_BYTES 131072"))
+    with pytest.raises(VadgenError, match=r"RAM overflows by [\d,]+ bytes") as caught:
+        platformio.build_project(project, board)
+    assert caught.value.code is Exit.DOES_NOT_FIT
+
+
+def test_compiler_errors_are_shown(tmp_path: Path) -> None:
+    board = usable("host")
+    project = platformio.create_project(tmp_path, board, MODEL)
+    source = project / "generated" / "vad_model.c"
+    source.write_text(source.read_text() + "\nint broken(void) { return nothing_of_the_kind; }\n")
+    with pytest.raises(VadgenError, match="nothing_of_the_kind") as caught:
+        platformio.build_project(project, board)
+    assert caught.value.code is Exit.INPUT
+    assert "pio run -d" in caught.value.hint
+
+
+def test_a_platform_that_cannot_be_had_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "core"))
+    monkeypatch.setattr(platformio, "_registry_answers", lambda: False)
+    board = load_board("esp32s3")
+    project = platformio.create_project(tmp_path / "out", board, MODEL)
+    assert not platformio.platform_is_installed(board)
+    with pytest.raises(VadgenError) as caught:
+        platformio.build_project(project, board)
+    assert caught.value.code is Exit.TOOL_MISSING
+    assert board.platformio.platform in caught.value.message
+    assert caught.value.hint.endswith(f"pio run -d {project}")
+
+
+def test_an_installed_platform_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path))
+    board = load_board("nucleo_h743zi")
+    name, version = board.platformio.platform.split("@")
+    manifest = tmp_path / "platforms" / name / "platform.json"
+    manifest.parent.mkdir(parents=True)
+    for text, found in (
+        (f'{{"name": "{name}", "version": "{version}"}}', True),
+        (f'{{"name": "{name}", "version": "0.0.1"}}', False),
+        ("damaged", False),
+    ):
+        manifest.write_text(text)
+        assert platformio.platform_is_installed(board) is found
+
+
+def test_a_registry_out_of_reach_is_noticed_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    import platformio as core
+
+    monkeypatch.setattr(core, "__registry_mirror_hosts__", ["127.0.0.1:9"])
+    assert platformio._registry_answers() is False
+
+
+def sources() -> list[Path]:
+    """Our C that is compiled for boards, apart from the libraries that have tests of their own."""
+    firmware = paths.firmware()
+    folders = (firmware / "src", firmware / "lib" / "vad_port", firmware / "platform")
+    return sorted(path for folder in folders for path in folder.rglob("*.c"))
+
+
+@pytest.mark.parametrize("source", sources(), ids=lambda path: path.parent.name + "/" + path.name)
+def test_c_compiles_without_a_warning(source: Path, tmp_path: Path) -> None:
+    firmware = paths.firmware()
+    flags, prefix = ["-std=c11"], ""
+    if source.parent.name == "espidf":
+        flags = ["-std=gnu11", f"-I{Path(__file__).parent / 'espidf_stubs'}"]
+    elif source.parent.name == "stm32":
+        pytest.skip("needs ST's HAL")
+    elif source.parent.name in ("semihost", "cortex_m", "rv32"):
+        toolchain = usable("qemu_rv32" if source.parent.name == "rv32" else "qemu_m55").toolchain
+        assert toolchain is not None
+        flags, prefix = [*flags, *toolchain.flags], toolchain.prefix
+    includes = [MODEL, firmware / "platform/include", *firmware.glob("lib/*/include")]
+    subprocess.run(
+        [
+            *(f"{prefix}gcc", *flags, "-O2", *WARNINGS),
+            *(f"-I{folder}" for folder in includes),
+            *("-c", str(source), "-o", os.devnull),
+        ],
+        check=True,
+    )

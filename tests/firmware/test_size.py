@@ -1,0 +1,76 @@
+"""Flash and RAM by part, and the refusal of what does not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from firmware_model import Build
+
+from vadgen.board import Board, load_board
+from vadgen.build.size import Sizes, check_budget, measure
+from vadgen.errors import Exit, VadgenError
+
+
+def with_memory(board: Board, **sizes: int) -> Board:
+    """The board with other sizes of memory."""
+    memory = tuple(
+        dataclasses.replace(region, size=sizes.get(region.name, region.size))
+        for region in board.memory
+    )
+    return dataclasses.replace(board, memory=memory)
+
+
+def test_parts_are_told_apart(build: Build) -> None:
+    sizes = measure(build("qemu_m7"), load_board("qemu_m7"))
+    assert sizes.ram["arena"] == 4096
+    assert sizes.ram["frame"] == 8 * 3
+    assert sizes.ram["stack"] == 4096
+    assert sizes.flash["weights"] == 8
+    assert 500 < sizes.flash["code"] < 6000
+    assert sizes.to_json() == {
+        "flash_bytes": sum(sizes.flash.values()),
+        "flash_budget": 2 << 20,
+        "flash_by": sizes.flash,
+        "ram_bytes": sum(sizes.ram.values()),
+        "ram_budget": 1 << 20,
+        "ram_by": sizes.ram,
+    }
+
+
+def test_host_has_no_budget(build: Build) -> None:
+    board = load_board("host")
+    sizes = measure(build("host"), board)
+    assert sizes.flash_budget is None and sizes.ram_budget is None
+    check_budget(sizes, board)
+
+
+def test_what_does_not_fit_is_named(build: Build) -> None:
+    elf, board = build("qemu_m7"), load_board("qemu_m7")
+    sizes = measure(elf, board)
+    exact = with_memory(board, flash=sizes.flash_bytes, ram=sizes.ram_bytes)
+    check_budget(measure(elf, exact), exact)
+    for name, label in (("flash", "flash by 1 bytes"), ("ram", "RAM by 1 bytes")):
+        short = with_memory(
+            exact, **{name: dict(flash=sizes.flash_bytes, ram=sizes.ram_bytes)[name] - 1}
+        )
+        with pytest.raises(VadgenError, match=label) as caught:
+            check_budget(measure(elf, short), short)
+        assert caught.value.code is Exit.DOES_NOT_FIT
+    assert "code" in _refusal(Sizes({"code": 9, "weights": 1}, {}, 5, 5), board)
+
+
+def _refusal(sizes: Sizes, board: Board) -> str:
+    with pytest.raises(VadgenError) as caught:
+        check_budget(sizes, board)
+    return caught.value.message
+
+
+def test_a_file_that_is_no_firmware_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "firmware.elf"
+    path.write_bytes(b"not a firmware")
+    with pytest.raises(VadgenError, match="cannot be read as a firmware"):
+        measure(path, load_board("qemu_m7"))
+    with pytest.raises(VadgenError, match="cannot be read as a firmware"):
+        measure(tmp_path / "missing.elf", load_board("qemu_m7"))
