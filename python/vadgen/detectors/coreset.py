@@ -152,9 +152,7 @@ class BatchedCoreset:
         norms = np.einsum("ij,ij->i", kept, kept)
         nearest = np.full(len(block), np.inf, np.float32)
         for part in _parts(len(kept), len(block)):
-            np.minimum(
-                nearest, (norms[part] - 2 * (block @ kept[part].T)).min(axis=1), out=nearest
-            )
+            np.minimum(nearest, (norms[part] - 2 * (block @ kept[part].T)).min(axis=1), out=nearest)
         nearest += np.einsum("ij,ij->i", block, block)
         return block[nearest > self._radius**2]
 

@@ -32,6 +32,16 @@ typedef struct {
     uint32_t (*distance)(const void *bank, uint32_t level, const int8_t *query, uint32_t row);
 } vad_patch_search_t;
 
+/* |a - b| <= 254, so a term is below 2^16. */
+static inline uint32_t vad_squared_distance(const int8_t *a, const int8_t *b, uint32_t n) {
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const int32_t d = a[i] - b[i];
+        sum += (uint32_t)(d * d);
+    }
+    return sum;
+}
+
 #ifdef __cplusplus
 }
 #endif

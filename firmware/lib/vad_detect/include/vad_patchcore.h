@@ -53,9 +53,9 @@ typedef struct {
     int8_t *maps[VAD_PATCH_MAX_LEVELS];    /* [rows][cols][dims of the level] */
     int8_t *rings[VAD_PATCHCORE_MAX_TAPS]; /* the last `window` rows of a tap */
     vad_patch_rows_t kept[VAD_PATCH_MAX_LEVELS];
-    uint16_t tap_rows[VAD_PATCHCORE_MAX_TAPS];   /* rows that came */
-    uint16_t patch_rows[VAD_PATCHCORE_MAX_TAPS]; /* rows of patches made */
-    uint16_t searched;                           /* rows of the first level */
+    uint32_t tap_rows[VAD_PATCHCORE_MAX_TAPS];   /* rows that came */
+    uint32_t patch_rows[VAD_PATCHCORE_MAX_TAPS]; /* rows of patches made */
+    uint32_t searched;                           /* rows of the first level */
 } vad_patchcore_state_t;
 
 /* Starts an image. memory: VAD_PATCHCORE_STATE_BYTES of the generated tables, aligned to 4. */

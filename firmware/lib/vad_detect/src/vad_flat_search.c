@@ -5,23 +5,13 @@
 /* Dimensions between two looks at the bound. */
 #define GROUP 8u
 
-/* |a - b| <= 254, so a term is below 2^16. */
-static uint32_t squared_distance(const int8_t *a, const int8_t *b, uint32_t n) {
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        const int32_t d = a[i] - b[i];
-        sum += (uint32_t)(d * d);
-    }
-    return sum;
-}
-
 static uint32_t distance(const void *context, uint32_t level, const int8_t *query, uint32_t row) {
     const vad_flat_bank_t *bank = context;
     uint32_t sum = 0;
     for (; level < bank->n_levels; level++) {
         const vad_flat_level_t *part = &bank->levels[level];
         const uint32_t dims = (uint32_t)(part->end_dim - part->first_dim);
-        sum += squared_distance(query + part->first_dim, part->rows + (size_t)row * dims, dims);
+        sum += vad_squared_distance(query + part->first_dim, part->rows + (size_t)row * dims, dims);
     }
     return sum;
 }
@@ -30,11 +20,11 @@ static uint32_t distance(const void *context, uint32_t level, const int8_t *quer
 static uint32_t bounded_sum(const int8_t *query, const int8_t *row, uint32_t dims, uint32_t bound,
                             uint32_t sum) {
     for (; dims >= GROUP && sum < bound; dims -= GROUP) {
-        sum += squared_distance(query, row, GROUP);
+        sum += vad_squared_distance(query, row, GROUP);
         query += GROUP;
         row += GROUP;
     }
-    return sum < bound ? sum + squared_distance(query, row, dims) : sum;
+    return sum < bound ? sum + vad_squared_distance(query, row, dims) : sum;
 }
 
 static void scan(const void *context, uint32_t level, const int8_t *query,

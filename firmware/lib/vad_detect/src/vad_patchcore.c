@@ -30,15 +30,19 @@ static uint32_t first_covered(uint32_t at, uint32_t of, uint32_t n) {
     return (at * n + of - 1) / of;
 }
 
-/* The cells of `to` that the cell (y, x) of `from` covers. */
-static cursor_t covered(const vad_patchcore_level_t *from, uint32_t y, uint32_t x,
-                        const vad_patchcore_level_t *to) {
-    cursor_t cells;
-    cells.y = first_covered(y, from->rows, to->rows);
-    cells.end_y = first_covered(y + 1, from->rows, to->rows);
-    cells.x = first_covered(x, from->cols, to->cols);
+/* The cells of level `to` under cell (y, x) of level `from`, level by level. */
+static cursor_t covered(const vad_patchcore_t *detector, uint32_t from, uint32_t y, uint32_t x,
+                        uint32_t to) {
+    cursor_t cells = {.y = y, .end_y = y + 1, .x = x, .end_x = x + 1};
+    for (; from < to; from++) {
+        const vad_patchcore_level_t *coarse = &detector->levels[from];
+        const vad_patchcore_level_t *fine = &detector->levels[from + 1];
+        cells.y = first_covered(cells.y, coarse->rows, fine->rows);
+        cells.end_y = first_covered(cells.end_y, coarse->rows, fine->rows);
+        cells.x = first_covered(cells.x, coarse->cols, fine->cols);
+        cells.end_x = first_covered(cells.end_x, coarse->cols, fine->cols);
+    }
     cells.first_x = cells.x;
-    cells.end_x = first_covered(x + 1, from->cols, to->cols);
     return cells;
 }
 
@@ -52,13 +56,15 @@ static void advance(cursor_t *cells) {
 /* Copies the features of levels `level` and finer at the finest cell (y, x) into the query. */
 static void load_query(const vad_patchcore_t *detector, uint32_t level, uint32_t y, uint32_t x,
                        vad_patchcore_state_t *state) {
-    const vad_patchcore_level_t *last = finest(detector);
-    for (; level < detector->n_levels; level++) {
-        const vad_patchcore_level_t *part = &detector->levels[level];
-        const uint32_t cell =
-            y * part->rows / last->rows * part->cols + x * part->cols / last->cols;
+    const vad_patchcore_level_t *finer = finest(detector);
+    for (uint32_t i = detector->n_levels; i-- > level;) {
+        const vad_patchcore_level_t *part = &detector->levels[i];
         const uint32_t dims = level_dims(part);
-        memcpy(state->query + part->first_dim, state->maps[level] + (size_t)cell * dims, dims);
+        y = y * part->rows / finer->rows;
+        x = x * part->cols / finer->cols;
+        memcpy(state->query + part->first_dim, state->maps[i] + (size_t)(y * part->cols + x) * dims,
+               dims);
+        finer = part;
     }
 }
 
@@ -120,7 +126,7 @@ static uint32_t least(const vad_patch_rows_t *kept) {
 static void search_cell(const vad_patchcore_t *detector, uint32_t level, uint32_t y, uint32_t x,
                         vad_patchcore_state_t *state) {
     const vad_patchcore_level_t *last = finest(detector);
-    const cursor_t cells = covered(&detector->levels[level], y, x, last);
+    const cursor_t cells = covered(detector, level, y, x, detector->n_levels - 1u);
     const int is_last = level + 1 == detector->n_levels;
     const vad_patch_rows_t *in = level == 0 ? NULL : &state->kept[level - 1];
     vad_patch_rows_t *kept = &state->kept[level];
@@ -158,8 +164,7 @@ static void search_row(const vad_patchcore_t *detector, uint32_t y, vad_patchcor
         if (level + 1 == detector->n_levels) {
             advance(cells);
         } else {
-            at[level + 1] =
-                covered(&detector->levels[level], cells->y, cells->x, &detector->levels[level + 1]);
+            at[level + 1] = covered(detector, level, cells->y, cells->x, level + 1);
             level++;
         }
     }
@@ -167,11 +172,11 @@ static void search_row(const vad_patchcore_t *detector, uint32_t y, vad_patchcor
 
 /* Makes the rows of patches for which the tap's rows are there. */
 static void make_patches(const vad_patchcore_tap_t *tap, const int8_t *ring, uint32_t tap_rows,
-                         int8_t *map, uint16_t *patch_rows) {
+                         int8_t *map, uint32_t *patch_rows) {
     const vad_patch_t *patch = &tap->patch;
     const size_t row_bytes = (size_t)patch->width * patch->channels;
     while (*patch_rows < patch->rows) {
-        const int32_t first = *patch_rows * patch->stride - 1;
+        const int32_t first = (int32_t)*patch_rows * patch->stride - 1;
         const int32_t end = first + patch->window;
         if ((int32_t)tap_rows < (end < patch->height ? end : patch->height)) {
             return;
@@ -192,8 +197,7 @@ static void make_patches(const vad_patchcore_tap_t *tap, const int8_t *ring, uin
 static int is_complete(const vad_patchcore_t *detector, uint32_t y,
                        const vad_patchcore_state_t *state) {
     for (uint32_t i = 0; i < detector->n_taps; i++) {
-        const uint32_t rows = detector->levels[detector->taps[i].level].rows;
-        if (state->patch_rows[i] < first_covered(y + 1, detector->levels[0].rows, rows)) {
+        if (state->patch_rows[i] < covered(detector, 0, y, 0, detector->taps[i].level).end_y) {
             return 0;
         }
     }

@@ -1,0 +1,98 @@
+#include "vad_pq_tables.h"
+
+#include <stddef.h>
+
+uint32_t vad_pq_encode(const vad_pq_bank_t *bank, uint32_t subspace, const int8_t *query) {
+    const uint32_t dims = bank->sub_dims;
+    const int8_t *centroid = bank->codewords + ((subspace * dims) << bank->bits);
+    uint32_t nearest = 0;
+    uint32_t least = UINT32_MAX;
+    for (uint32_t k = 0; k < 1u << bank->bits; k++) {
+        const uint32_t d = vad_squared_distance(query + subspace * dims, centroid, dims);
+        if (d < least) {
+            least = d;
+            nearest = k;
+        }
+        centroid += dims;
+    }
+    return nearest;
+}
+
+/* Distances of the query's sub-vector to the `n` centroids of a subspace; returns the least. */
+static uint32_t centroid_distances(const vad_pq_bank_t *bank, uint32_t subspace, uint32_t n,
+                                   const int8_t *query, uint32_t *table) {
+    const uint32_t dims = bank->sub_dims;
+    const int8_t *centroid = bank->codewords + subspace * n * dims;
+    const int8_t *part = query + subspace * dims;
+    uint32_t least = UINT32_MAX;
+    for (uint32_t k = 0; k < n; k++) {
+        const uint32_t d = vad_squared_distance(part, centroid, dims);
+        centroid += dims;
+        table[k] = d;
+        least = d < least ? d : least;
+    }
+    return least;
+}
+
+/* One table of 256 sums for a byte that holds two 4-bit codes; returns the least sum. */
+static uint32_t paired_distances(const vad_pq_bank_t *bank, uint32_t subspace, uint32_t end,
+                                 const int8_t *query, uint32_t *table) {
+    uint32_t low[16];
+    uint32_t high[16] = {0};
+    uint32_t least = centroid_distances(bank, subspace, 16, query, low);
+    if (subspace + 1 < end) {
+        least += centroid_distances(bank, subspace + 1, 16, query, high);
+    }
+    for (uint32_t j = 0; j < 16; j++) {
+        for (uint32_t i = 0; i < 16; i++) {
+            *table++ = low[i] + high[j];
+        }
+    }
+    return least;
+}
+
+void vad_pq_make_tables(const vad_pq_bank_t *bank, const vad_pq_level_t *level, const int8_t *query,
+                        uint32_t *tables, uint32_t *rest) {
+    uint32_t after = 0;
+    for (uint32_t byte = level->row_bytes; byte-- > 0;) {
+        if (byte % VAD_PQ_GROUP == VAD_PQ_GROUP - 1) {
+            rest[byte / VAD_PQ_GROUP] = after;
+        }
+        uint32_t *table = tables + byte * 256;
+        if (bank->bits == 8) {
+            after += centroid_distances(bank, level->first_subspace + byte, 256, query, table);
+        } else {
+            after += paired_distances(bank, level->first_subspace + 2 * byte, level->end_subspace,
+                                      query, table);
+        }
+    }
+}
+
+void vad_pq_make_limits(const uint32_t *rest, uint32_t n_groups, uint32_t bound, uint32_t *limits) {
+    for (uint32_t g = 0; g < n_groups; g++) {
+        limits[g] = bound > rest[g] ? bound - rest[g] : 0;
+    }
+}
+
+uint32_t vad_pq_level_distance(const vad_pq_bank_t *bank, const vad_pq_level_t *level,
+                               const int8_t *query, uint32_t row) {
+    const uint32_t dims = bank->sub_dims;
+    const uint8_t *code = level->codes + (size_t)row * level->row_bytes;
+    const int8_t *part = query + level->first_subspace * dims;
+    const int8_t *codeword = bank->codewords + ((level->first_subspace * dims) << bank->bits);
+    uint32_t sum = 0;
+    for (uint32_t m = level->first_subspace; m < level->end_subspace; m++) {
+        uint32_t k;
+        if (bank->bits == 8) {
+            k = *code++;
+        } else if ((m - level->first_subspace) % 2 == 0) {
+            k = *code & 15u;
+        } else {
+            k = *code++ >> 4;
+        }
+        sum += vad_squared_distance(part, codeword + k * dims, dims);
+        part += dims;
+        codeword += dims << bank->bits;
+    }
+    return sum;
+}

@@ -1,0 +1,412 @@
+"""PatchCore: a memory bank of patch features, frozen to integer tables."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen.detectors.coreset import BatchedCoreset
+from vadgen.detectors.pq import LIMIT, Bank, FlatBank, PqBank, pack, quantize
+from vadgen.errors import VadgenError
+from vadgen.lower import Value
+from vadgen.ref.patch import Patch, window_sums
+from vadgen.ref.patchcore import Level, Tap, queries, repetition, score_cells, score_cells_pqnn
+
+Search = Literal["adc", "pqnn", "flat"]
+Outputs = tuple[NDArray[np.int8], ...]  # (n, height, width, channels) a tap
+Batches = Callable[[], Iterable[Outputs]]
+
+MAX_LEVELS = 4
+MAX_TAPS = 8
+MAX_ROW_BYTES = 256
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How the taps' patches make feature vectors.
+
+    Attributes:
+        values: the taps as the backbone gives them, in its order.
+        taps: their windows and places; multipliers and shifts are 0 until the scale is known.
+        levels: resolutions, coarsest first.
+    """
+
+    values: tuple[Value, ...]
+    taps: tuple[Tap, ...]
+    levels: tuple[Level, ...]
+
+    @property
+    def dims(self) -> int:
+        """Length of a feature vector."""
+        return self.levels[-1].end_dim
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """What the user or the picker decided.
+
+    Attributes:
+        search: how the nearest row is found; "flat" keeps rows without codebooks.
+        n_codes: rows of the bank.
+        n_candidates: rows that the coarse phase of "pqnn" keeps.
+        n_subspaces: M, for "adc" and "pqnn".
+        bits: of a code, 4 or 8; of a value for "flat".
+        halve: whether the finest tap is averaged to half its resolution.
+        coreset_memory: bytes that the selection may take.
+    """
+
+    search: Search = "adc"
+    n_codes: int = 1000
+    n_candidates: int = 300
+    n_subspaces: int = 16
+    bits: int = 8
+    halve: bool = True
+    coreset_memory: int = 512 * 1024**2
+
+
+@dataclass(frozen=True, eq=False)
+class PatchcoreTables:
+    """The frozen detector: integers only.
+
+    Attributes:
+        geometry: windows with their scales, levels.
+        bank: the memory bank.
+        search: how it is searched.
+        n_candidates: for "pqnn".
+        scale: the distance in the features' own units is `sqrt(score) * scale`.
+    """
+
+    geometry: Geometry
+    bank: Bank
+    search: Search
+    n_candidates: int
+    scale: float
+
+    @property
+    def cell_shape(self) -> tuple[int, int]:
+        """Rows and columns of the scores."""
+        level = self.geometry.levels[-1]
+        return level.rows, level.cols
+
+    def score(self, outputs: Outputs) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Cells uint32 (n, rows, cols) and image scores uint32 (n,): squared distances."""
+        features = queries(outputs, self.geometry.taps, self.geometry.levels)
+        if self.search == "pqnn" and isinstance(self.bank, PqBank):
+            cells, _ = score_cells_pqnn(
+                features, self.bank.codewords, self.bank.codes, self.n_candidates
+            )
+        else:
+            cells, _ = score_cells(features, self.bank.decode())
+        return cells, cells.reshape(len(cells), -1).max(axis=1)
+
+
+def lay_out(values: Sequence[Value], halve: bool) -> Geometry:
+    """Windows, levels and places of the taps' patches.
+
+    Args:
+        values: the taps, finest first.
+        halve: average the finest taps to half their resolution (4x4 windows, stride 2) when there
+            are coarser ones.
+
+    Raises:
+        VadgenError: when there are more taps or resolutions than the firmware takes.
+    """
+    coarser = min(v.rows for v in values) < max(v.rows for v in values)
+    windows = [
+        (4, 2) if halve and coarser and v.rows == max(w.rows for w in values) else (3, 1)
+        for v in values
+    ]
+    shapes = [
+        (-(-v.rows // stride), -(-v.width // stride))
+        for v, (_, stride) in zip(values, windows, strict=True)
+    ]
+    resolutions = sorted(set(shapes))
+    nested = all(a[1] <= b[1] for a, b in itertools.pairwise(resolutions))
+    if len(resolutions) > MAX_LEVELS or len(values) > MAX_TAPS or not nested:
+        raise VadgenError(
+            f"{len(values)} taps of {len(resolutions)} resolutions are too many for PatchCore",
+            f"use a backbone with at most {MAX_TAPS} taps of {MAX_LEVELS} resolutions",
+        )
+    levels, taps, dims = [], {}, 0
+    for index, shape in enumerate(resolutions):
+        first = dims
+        for i in (i for i, s in enumerate(shapes) if s == shape):
+            window, stride = windows[i]
+            patch = Patch(values[i].zero_point, window, stride, multiplier=0, shift=1)
+            taps[i] = Tap(patch, index, dims - first)
+            dims += values[i].channels
+        levels.append(Level(*shape, first, dims))
+    return Geometry(tuple(values), tuple(taps[i] for i in range(len(values))), tuple(levels))
+
+
+def features(outputs: Outputs, geometry: Geometry) -> NDArray[np.float32]:
+    """Feature vectors in real units: window averages of `scale * (q - zero_point)`.
+
+    Returns:
+        float32 (n, rows, cols, D).
+    """
+    last = geometry.levels[-1]
+    out = np.empty((len(outputs[0]), last.rows, last.cols, geometry.dims), np.float32)
+    for output, value, tap in zip(outputs, geometry.values, geometry.taps, strict=True):
+        y, x = repetition(geometry.levels, tap.level)
+        first = geometry.levels[tap.level].first_dim + tap.first_dim
+        mean = window_sums(output, tap.patch) * np.float32(value.scale / tap.patch.window**2)
+        out[..., first : first + value.channels] = mean[:, y][:, :, x]
+    return out
+
+
+def fit(batches: Batches, values: Sequence[Value], options: Options, seed: int) -> PatchcoreTables:
+    """Selects the bank from the training normals and freezes it.
+
+    Args:
+        batches: gives the int8 taps of the training images, in batches, each time it is called.
+        values: the taps' shapes, scales and zero points, finest first.
+        options: see `Options`.
+        seed: of every random choice.
+
+    Raises:
+        VadgenError: when there are fewer patches than rows, or sizes do not divide.
+    """
+    geometry = lay_out(values, options.halve)
+    rng = np.random.default_rng(seed)
+    coreset = BatchedCoreset(options.n_codes, geometry.dims, options.coreset_memory, rng)
+    for outputs in batches():
+        coreset.add(features(outputs, geometry).reshape(-1, geometry.dims))
+    return freeze(coreset.select(), geometry, options, seed)
+
+
+def freeze(
+    rows: NDArray[np.float32], geometry: Geometry, options: Options, seed: int
+) -> PatchcoreTables:
+    """Turns a bank of real features into integer tables.
+
+    The step of the int8 scale is a 127th of the greatest magnitude in the bank, for all taps alike,
+    so that integer distances are proportional to real ones.
+
+    Args:
+        rows: float32 (N, D).
+        geometry: of `lay_out`.
+        options: see `Options`.
+        seed: of k-means.
+    """
+    scale = max(float(np.abs(rows).max()), 1e-12) / LIMIT
+    steps = rows / np.float32(scale)
+    bank: Bank
+    if options.search == "flat" and options.bits == 8:
+        bank = FlatBank(np.rint(steps).astype(np.int8))
+    else:
+        subspaces = geometry.dims if options.search == "flat" else options.n_subspaces
+        bank = quantize(steps, subspaces, options.bits, seed)
+    return PatchcoreTables(
+        _with_scale(geometry, scale), bank, options.search, options.n_candidates, scale
+    )
+
+
+def _with_scale(geometry: Geometry, scale: float) -> Geometry:
+    taps = []
+    for value, tap in zip(geometry.values, geometry.taps, strict=True):
+        multiplier, shift = patch_multiplier(value.scale / (tap.patch.window**2 * scale))
+        patch = Patch(tap.patch.zero_point, tap.patch.window, tap.patch.stride, multiplier, shift)
+        taps.append(Tap(patch, tap.level, tap.first_dim))
+    return Geometry(geometry.values, tuple(taps), geometry.levels)
+
+
+def patch_multiplier(real: float) -> tuple[int, int]:
+    """Writes `real` as `multiplier / 2^shift`, multiplier below 2^18, shift in [1, 30]."""
+    mantissa, exponent = math.frexp(real)
+    shift = min(max(17 - exponent, 1), 30)
+    return min(round(mantissa * 2.0 ** (exponent + shift)), (1 << 18) - 1), shift
+
+
+@dataclass(frozen=True, eq=False)
+class BankLevel:
+    """One level's part of the bank as the firmware reads it.
+
+    Attributes:
+        first, end: subspaces of a product-quantized bank, dimensions of a flat one.
+        rows: uint8 (N, bytes) packed codes, or int8 (N, dims).
+        table_rows: with fewer rows left, distances are computed without tables.
+    """
+
+    first: int
+    end: int
+    rows: NDArray[np.uint8] | NDArray[np.int8]
+    table_rows: int
+
+
+def bank_levels(bank: Bank, levels: Sequence[Level]) -> tuple[BankLevel, ...]:
+    """Cuts the bank into levels: a subspace belongs to the finest level that it touches."""
+    parts = []
+    if isinstance(bank, FlatBank):
+        for level in levels:
+            rows = bank.rows[:, level.first_dim : level.end_dim]
+            parts.append(BankLevel(level.first_dim, level.end_dim, rows, 0))
+        return tuple(parts)
+    sub_dims = bank.codewords.shape[2]
+    first = 0
+    for level in levels:
+        end = level.end_dim // sub_dims
+        codes = pack(bank.codes[:, first:end], bank.bits)
+        assert codes.shape[1] <= MAX_ROW_BYTES
+        parts.append(BankLevel(first, end, codes, _table_rows(bank, end - first)))
+        first = end
+    return tuple(parts)
+
+
+def _table_rows(bank: PqBank, n_subspaces: int) -> int:
+    """Rows from which on a level's tables cost less than distances straight from the codewords.
+
+    A term of a distance takes about 4 instructions either way; a table of paired codes takes 3 for
+    each of its 256 sums, and a look-up 5.
+    """
+    sub_dims = bank.codewords.shape[2]
+    if bank.bits == 8:
+        build, look_ups, direct = 256 * (4 * sub_dims + 6), 5.0, 4 * sub_dims + 8
+    else:
+        build, look_ups, direct = 16 * (4 * sub_dims + 6) + 128 * 3, 2.5, 4 * sub_dims + 10
+    return math.ceil(build / (direct - look_ups)) if n_subspaces else 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    name: str
+    unit: str
+    c_type: str
+    first: int
+    end: int
+    row_bytes: int
+    table_rows: int
+    rows: NDArray[np.uint8] | NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class _TapFields:
+    height: int
+    width: int
+    rows: int
+    cols: int
+    channels: int
+    pitch: int
+    zero_point: int
+    window: int
+    stride: int
+    shift: int
+    multiplier: int
+    level: int
+    first_dim: int
+
+
+@dataclass(frozen=True, eq=False)
+class PatchcoreCode:
+    """The tables as `templates/detectors/patchcore.h.j2` prints them."""
+
+    search: str
+    summary: str
+    n_codes: int
+    n_candidates: int
+    sub_dims: int
+    bits: int
+    codewords: NDArray[np.int8] | None
+    parts: tuple[_Part, ...]
+    taps: tuple[_TapFields, ...]
+    levels: tuple[Level, ...]
+    warm_start: int
+    table_bytes: int
+    table_words: int
+
+
+def code(tables: PatchcoreTables) -> PatchcoreCode:
+    """What the template needs, every number decided."""
+    bank, geometry = tables.bank, tables.geometry
+    is_flat = isinstance(bank, FlatBank)
+    parts = tuple(
+        _Part(
+            f"vad_patchcore_rows_{i}",
+            "Dimensions" if is_flat else "Subspaces",
+            "int8_t" if is_flat else "uint8_t",
+            part.first,
+            part.end,
+            part.rows.shape[1],
+            part.table_rows,
+            part.rows,
+        )
+        for i, part in enumerate(bank_levels(bank, geometry.levels))
+    )
+    taps = []
+    for value, tap in zip(geometry.values, geometry.taps, strict=True):
+        level, patch = geometry.levels[tap.level], tap.patch
+        taps.append(
+            _TapFields(
+                value.rows,
+                value.width,
+                level.rows,
+                level.cols,
+                value.channels,
+                level.dims,
+                patch.zero_point,
+                patch.window,
+                patch.stride,
+                patch.shift,
+                patch.multiplier,
+                tap.level,
+                tap.first_dim,
+            )
+        )
+    return PatchcoreCode(
+        search="vad_flat_search"
+        if is_flat
+        else "vad_pqnn_search"
+        if tables.search == "pqnn"
+        else "vad_pq_search",
+        summary=summary(tables),
+        n_codes=bank.n_codes,
+        n_candidates=tables.n_candidates,
+        sub_dims=1 if isinstance(bank, FlatBank) else bank.codewords.shape[2],
+        bits=8 if isinstance(bank, FlatBank) else bank.bits,
+        codewords=None if isinstance(bank, FlatBank) else bank.codewords,
+        parts=parts,
+        taps=tuple(taps),
+        levels=geometry.levels,
+        warm_start=int(tables.search != "pqnn"),
+        table_bytes=max(part.row_bytes for part in parts),
+        table_words=table_words(tables),
+    )
+
+
+def summary(tables: PatchcoreTables) -> str:
+    """The bank in a line, for people."""
+    bank, dims = tables.bank, tables.geometry.dims
+    if isinstance(bank, FlatBank):
+        return f"{bank.n_codes} rows of {dims} int8 values"
+    n_subspaces, n_centroids, _ = bank.codewords.shape
+    return f"{bank.n_codes} rows of {n_subspaces} codes, {n_centroids} centroids a subspace"
+
+
+def table_words(tables: PatchcoreTables) -> int:
+    """uint32 words of scratch that the search needs."""
+    if isinstance(tables.bank, FlatBank):
+        return 0
+    parts = bank_levels(tables.bank, tables.geometry.levels)
+    words = 256 * max(part.rows.shape[1] for part in parts)
+    if tables.search == "pqnn":
+        words += 2 * tables.n_candidates + -(-tables.geometry.dims // 4)
+    return words
+
+
+def state_bytes(tables: PatchcoreTables) -> int:
+    """RAM of the detector for one image, as `vad_patchcore_begin` lays it out."""
+    levels = tables.geometry.levels
+    cells = levels[-1].rows * levels[-1].cols
+    kept = (len(levels) - 1) * tables.bank.n_codes + 1
+    maps = sum(level.rows * level.cols * level.dims for level in levels)
+    rings = sum(
+        tap.patch.window * value.row_bytes
+        for tap, value in zip(tables.geometry.taps, tables.geometry.values, strict=True)
+    )
+    return 4 * table_words(tables) + 6 * cells + 6 * kept + maps + rings + levels[-1].end_dim

@@ -1,0 +1,97 @@
+"""PatchCore's cells: each patch's squared distance from the nearest row of the memory bank.
+
+C twin: `firmware/lib/vad_detect/src/vad_patchcore.c`. Vectors: `tests/vectors/patchcore.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vadgen.ref.flat_search import nearest
+from vadgen.ref.patch import Patch, patches
+from vadgen.ref.pq_search import pqnn
+
+
+@dataclass(frozen=True)
+class Level:
+    """The channels of one resolution: dimensions [first_dim, end_dim) on rows x cols cells."""
+
+    rows: int
+    cols: int
+    first_dim: int
+    end_dim: int
+
+    @property
+    def dims(self) -> int:
+        """Channels of the level."""
+        return self.end_dim - self.first_dim
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where one tap's patches go: channels from `first_dim` on of level `level`."""
+
+    patch: Patch
+    level: int
+    first_dim: int
+
+
+def repetition(levels: Sequence[Level], index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of level `index` under each row and column of the finest, level by level."""
+    y, x = np.arange(levels[-1].rows), np.arange(levels[-1].cols)
+    for i in range(len(levels) - 1, index, -1):
+        y = y * levels[i - 1].rows // levels[i].rows
+        x = x * levels[i - 1].cols // levels[i].cols
+    return y, x
+
+
+def queries(
+    outputs: Sequence[np.ndarray], taps: Sequence[Tap], levels: Sequence[Level]
+) -> np.ndarray:
+    """Feature vectors of the finest level's cells, coarser levels repeated to the nearest cell.
+
+    Args:
+        outputs: the taps, int8 (n, height, width, channels) each.
+        taps: where each tap's patches go.
+        levels: coarsest first.
+
+    Returns:
+        int8 (n, rows, cols, D).
+    """
+    last = levels[-1]
+    out = np.empty((len(outputs[0]), last.rows, last.cols, last.end_dim), np.int8)
+    for output, tap in zip(outputs, taps, strict=True):
+        y, x = repetition(levels, tap.level)
+        first = levels[tap.level].first_dim + tap.first_dim
+        out[..., first : first + output.shape[-1]] = patches(output, tap.patch)[:, y][:, :, x]
+    return out
+
+
+def score_cells(features: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distance and index of the nearest row; the lowest index on ties.
+
+    Exact asymmetric distances of a product-quantized bank are the distances to its decoded rows.
+
+    Args:
+        features: int8 (n, rows, cols, D).
+        bank: int8 (N, D), decoded.
+
+    Returns:
+        uint32 and int64 (n, rows, cols).
+    """
+    distances, rows = nearest(bank, features.reshape(-1, features.shape[-1]))
+    return distances.reshape(features.shape[:-1]), rows.reshape(features.shape[:-1])
+
+
+def score_cells_pqnn(
+    features: np.ndarray, codewords: np.ndarray, codes: np.ndarray, n_candidates: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same by the two-phase search, which may miss the nearest row."""
+    flat = features.reshape(-1, features.shape[-1])
+    found = [pqnn(codewords, codes, query, n_candidates, 1) for query in flat]
+    distances = np.array([d[0] for d, _ in found], np.uint32)
+    rows = np.array([i[0] for _, i in found], np.int64)
+    return distances.reshape(features.shape[:-1]), rows.reshape(features.shape[:-1])
