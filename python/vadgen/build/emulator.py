@@ -5,10 +5,12 @@ The formats stand in ARCHITECTURE.md, "Firmware project".
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,9 +82,7 @@ def run(
         VadgenError: no QEMU, a crash, an exit code, no answer in time, a damaged response.
     """
     what = f"the firmware on {board.id}"
-    command = qemu_command(elf, board)
-    data = _exchange(command, images, _flags(output_shapes, want_cells), what, timeout)
-    return _parse(data, len(images), output_shapes, what)[0]
+    return _run(qemu_command(elf, board), images, output_shapes, want_cells, what, timeout)
 
 
 def run_host(
@@ -96,8 +96,7 @@ def run_host(
     """Scores images with the host's program; else like `run`."""
     what = "the host's program"
     command = [str(program.resolve())]
-    data = _exchange(command, images, _flags(output_shapes, want_cells), what, timeout)
-    return _parse(data, len(images), output_shapes, what)[0]
+    return _run(command, images, output_shapes, want_cells, what, timeout)
 
 
 def stack_high_water(
@@ -189,8 +188,25 @@ def _reason(code: int, said: list[str]) -> str:
     return f"exit code {code}" + (f" ({text})" if text else "")
 
 
-def _flags(output_shapes: Sequence[tuple[int, ...]], want_cells: bool) -> int:
-    return (_WANT_OUTPUTS if output_shapes else 0) | (_WANT_CELLS if want_cells else 0)
+def _run(
+    command: Sequence[str],
+    images: NDArray[Any],
+    output_shapes: Sequence[tuple[int, ...]],
+    want_cells: bool,
+    what: str,
+    timeout: float,
+) -> list[Response]:
+    """Shares the images among as many runs of the command as there are processors."""
+    flags = (_WANT_OUTPUTS if output_shapes else 0) | (_WANT_CELLS if want_cells else 0)
+    n_runs = max(1, min(len(images), os.cpu_count() or 1))
+
+    def answer(share: NDArray[Any]) -> list[Response]:
+        data = _exchange(command, share, flags, what, timeout)
+        return _parse(data, len(share), output_shapes, what)[0]
+
+    with ThreadPoolExecutor(n_runs) as pool:
+        answers = pool.map(answer, np.array_split(images, n_runs))
+        return [response for answer in answers for response in answer]
 
 
 def _exchange(
@@ -234,6 +250,8 @@ def _parse(
         elif kind == _RESULT:
             result = bytes([index]) + body
         elif kind == _END:
+            if len(result) < 9:
+                raise VadgenError(f"{what} ended an image without a result", "build again")
             outputs = tuple(_output(rows, i, shape, what) for i, shape in enumerate(output_shapes))
             responses.append(_response(outputs, result))
             rows, result = {}, b""
