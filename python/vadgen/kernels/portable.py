@@ -24,7 +24,7 @@ from vadgen.lower import (
 _SOFTMAX_CHANNELS = 4095
 
 
-def _fits(layer: Layer, program: Program) -> bool:
+def fits(layer: Layer, program: Program) -> bool:
     """Whether every size fits the 16-bit (strides and pads: 8-bit) members of the C structs."""
     values = [program.values[i] for i in (*layer.inputs, layer.output)]
     sizes = [n for v in values for n in (v.rows, v.width, v.channels)]
@@ -107,7 +107,7 @@ def _depthwise(layer: DepthwiseConv2d, program: Program) -> Call:
     )
 
 
-def _add(layer: Add, program: Program) -> Call:
+def add(layer: Add, program: Program) -> Call:
     return call(
         "vad_add",
         multiplier_a=layer.multipliers[0],
@@ -200,15 +200,15 @@ def _copy(layer: Copy, program: Program) -> Call:
 
 
 KERNELS: tuple[Kernel, ...] = (
-    Kernel(Conv2d, lambda la, p: is_pointwise(la) and _fits(la, p), _pointwise),
-    Kernel(Conv2d, _fits, _conv2d),
-    Kernel(DepthwiseConv2d, _fits, _depthwise),
-    Kernel(Add, _fits, _add),
-    Kernel(Pad, _fits, _pad),
-    Kernel(Pool, _fits, _pool),
-    Kernel(Mean, _fits, _mean),
-    Kernel(Lut, _fits, _lut),
-    Kernel(Softmax, _fits, _softmax),
-    Kernel(Concat, _fits, _concat),
-    Kernel(Copy, _fits, _copy),
+    Kernel(Conv2d, lambda la, p: is_pointwise(la) and fits(la, p), _pointwise),
+    Kernel(Conv2d, fits, _conv2d),
+    Kernel(DepthwiseConv2d, fits, _depthwise),
+    Kernel(Add, fits, add),
+    Kernel(Pad, fits, _pad),
+    Kernel(Pool, fits, _pool),
+    Kernel(Mean, fits, _mean),
+    Kernel(Lut, fits, _lut),
+    Kernel(Softmax, fits, _softmax),
+    Kernel(Concat, fits, _concat),
+    Kernel(Copy, fits, _copy),
 )
