@@ -21,9 +21,10 @@ void vad_pq_make_tables(const vad_pq_bank_t *bank, const vad_pq_level_t *level, 
 /* limits[g] = bound - rest[g], or 0: a sum that reaches it cannot stay below the bound. */
 void vad_pq_make_limits(const uint32_t *rest, uint32_t n_groups, uint32_t bound, uint32_t *limits);
 
-/* Squared distance of one row over one level, straight from the codewords. */
+/* `sum` plus the squared distance of one row over one level, straight from the codewords; given up
+ * once it reaches the bound. */
 uint32_t vad_pq_level_distance(const vad_pq_bank_t *bank, const vad_pq_level_t *level,
-                               const int8_t *query, uint32_t row);
+                               const int8_t *query, uint32_t row, uint32_t bound, uint32_t sum);
 
 /* `sum` plus a row's look-ups; UINT32_MAX once a whole group reaches its limit. */
 static inline uint32_t vad_pq_row_sum(const uint8_t *code, uint32_t row_bytes,

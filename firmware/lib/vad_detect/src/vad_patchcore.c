@@ -121,6 +121,19 @@ static uint32_t least(const vad_patch_rows_t *kept) {
     return at;
 }
 
+/* Drops the rows whose sum is above the bound. */
+static void drop_beyond(uint32_t bound, vad_patch_rows_t *kept) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < kept->n; i++) {
+        if (kept->partial[i] <= bound) {
+            kept->row[n] = kept->row[i];
+            kept->partial[n] = kept->partial[i];
+            n++;
+        }
+    }
+    kept->n = n;
+}
+
 /* Narrows the rows that the level above kept to those that may be nearest below the cell (y, x) of
  * this level; at the finest level, to the nearest. */
 static void search_cell(const vad_patchcore_t *detector, uint32_t level, uint32_t y, uint32_t x,
@@ -143,6 +156,7 @@ static void search_cell(const vad_patchcore_t *detector, uint32_t level, uint32_
     } else if (detector->search->distance != NULL) {
         const uint32_t i = least(kept);
         bound_cells(detector, &cells, level, kept->row[i], kept->partial[i], state);
+        drop_beyond(greatest_bound(&cells, last->cols, state), kept);
     }
 }
 

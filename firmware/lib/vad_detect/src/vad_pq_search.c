@@ -8,7 +8,7 @@ static uint32_t distance(const void *context, uint32_t level, const int8_t *quer
     const vad_pq_bank_t *bank = context;
     uint32_t sum = 0;
     for (; level < bank->n_levels; level++) {
-        sum += vad_pq_level_distance(bank, &bank->levels[level], query, row);
+        sum = vad_pq_level_distance(bank, &bank->levels[level], query, row, UINT32_MAX, sum);
     }
     return sum;
 }
@@ -38,7 +38,7 @@ static void scan(const void *context, uint32_t level, const int8_t *query,
             sum = vad_pq_row_sum(part->codes + (size_t)row * part->row_bytes, part->row_bytes,
                                  tables, limits, sum);
         } else {
-            sum += vad_pq_level_distance(bank, part, query, row);
+            sum = vad_pq_level_distance(bank, part, query, row, bound, sum);
         }
         if (sum < bound) {
             kept = tighten ? 0 : kept;

@@ -75,20 +75,20 @@ void vad_pq_make_limits(const uint32_t *rest, uint32_t n_groups, uint32_t bound,
 }
 
 uint32_t vad_pq_level_distance(const vad_pq_bank_t *bank, const vad_pq_level_t *level,
-                               const int8_t *query, uint32_t row) {
+                               const int8_t *query, uint32_t row, uint32_t bound, uint32_t sum) {
     const uint32_t dims = bank->sub_dims;
     const uint8_t *code = level->codes + (size_t)row * level->row_bytes;
     const int8_t *part = query + level->first_subspace * dims;
     const int8_t *codeword = bank->codewords + ((level->first_subspace * dims) << bank->bits);
-    uint32_t sum = 0;
-    for (uint32_t m = level->first_subspace; m < level->end_subspace; m++) {
-        uint32_t k;
+    for (uint32_t m = level->first_subspace; m < level->end_subspace && sum < bound; m++) {
+        uint32_t k = *code;
         if (bank->bits == 8) {
-            k = *code++;
+            code++;
         } else if ((m - level->first_subspace) % 2 == 0) {
-            k = *code & 15u;
+            k &= 15u;
         } else {
-            k = *code++ >> 4;
+            k >>= 4;
+            code++;
         }
         sum += vad_squared_distance(part, codeword + k * dims, dims);
         part += dims;
