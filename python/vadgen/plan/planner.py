@@ -80,6 +80,7 @@ def _cut(
     Shortest path over the places between nodes. A segment needs its rings, the whole of every value
     that is alive in it but not in it alone, and its kernels' scratch. Longer segments from the same
     start only need more for their rings, so the search stops where these alone exceed the best.
+    The search looks at the first rows of each segment; the chosen ones are then run to their end.
     """
     count = len(simulator.nodes)
     whole = {v.index: v.rows * pitch[v.index] for v in program.values}
@@ -91,7 +92,7 @@ def _cut(
         if head is None:
             continue
         for last in range(first, count):
-            segment = simulator.run(first, last)
+            segment = simulator.sample(first, last)
             rings = sum(n * pitch[v] for v, n in segment.rings.items())
             if rings > bound:
                 break
@@ -102,7 +103,7 @@ def _cut(
                 best[last + 1] = entry
     final = best[count]
     assert final is not None, "one segment a node is always a path within the bound"
-    return final[2]
+    return tuple(simulator.run(s.first, s.last) for s in final[2])
 
 
 def _segment_bytes(
@@ -131,7 +132,7 @@ def _one_by_one(
 ) -> int:
     """Bytes of the plan with one segment a node: layer by layer."""
     return max(
-        _segment_bytes(simulator, simulator.run(i, i), whole, pitch, scratch)
+        _segment_bytes(simulator, simulator.sample(i, i), whole, pitch, scratch)
         for i in range(len(simulator.nodes))
     )
 

@@ -9,6 +9,9 @@ from vadgen.lower import Program
 from vadgen.plan.nodes import Node
 
 
+_SAMPLE_ROWS = 3
+
+
 @dataclass(frozen=True)
 class Segment:
     """Nodes `first .. last` run interleaved, row by row.
@@ -50,6 +53,10 @@ class Simulator:
         """
         return _Run(self, first, last).segment()
 
+    def sample(self, first: int, last: int) -> Segment:
+        """The first rows of `run`: its rings are those of the whole run but for the borders."""
+        return _Run(self, first, last).segment(_SAMPLE_ROWS)
+
 
 class _Run:
     """State of one simulation: rows made by node, and the oldest row still needed by value."""
@@ -74,9 +81,11 @@ class _Run:
             if (v := nodes[i].output) is None or not self.inside[v]
         ]
 
-    def segment(self) -> Segment:
-        for i in (*reversed(self.terminal), *self._wanted_whole()):
-            while self.made[i] < self.sim.nodes[i].rows:
+    def segment(self, rows: int | None = None) -> Segment:
+        """Makes all rows, or of each terminal node the first few."""
+        wanted = self.terminal[::-1] + (self._wanted_whole() if rows is None else [])
+        for i in wanted:
+            while self.made[i] < min(self.sim.nodes[i].rows, rows or self.sim.nodes[i].rows):
                 self._pull(i)
         return Segment(self.first, self.last, tuple(self.order), self.rings)
 
