@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from vadgen.pipeline.compiler import CompileResult, compile_model
+from vadgen.pipeline.builder import build
+from vadgen.pipeline.compiler import compile_model
+from vadgen.pipeline.use import clean, demo_data, evaluate, infer, size, verify
 
-__all__ = ["CompileResult", "compile_model"]
+__all__ = ["build", "clean", "compile_model", "demo_data", "evaluate", "infer", "size", "verify"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,6 @@ from vadgen.quant.tflite_reader import read_tflite
 from vadgen.ref.program import run_program
 
 PARITY_IMAGES = 8
-
 
 @dataclass(frozen=True)
 class CompileResult:
@@ -104,7 +104,7 @@ def compile_model(
                 Exit.PARITY,
             )
         progress.step("Compile and run on this computer")
-        host = compare(reference, run_on_host(work, program, images))
+        host = compare(reference, run_on_host(program, images))
         write_vectors(work, images, reference)
         progress.step(f"Build the firmware for {board.id}")
         firmware = build_firmware(work, board, generated)
@@ -203,16 +203,13 @@ def output_shapes(program: Program) -> list[tuple[int, int, int]]:
     return [(v.rows, v.width, v.channels) for v in values]
 
 
-def run_on_host(work: Path, program: Program, images: NDArray[np.int8]) -> Run:
+def run_on_host(program: Program, images: NDArray[np.int8]) -> Run:
     """Plans, prints and compiles the network for this computer, and runs it."""
-    folder = work / "host"
-    folder.mkdir()
-    try:
+    with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
+        folder = Path(name)
         write_model(folder, make_plan(program, KERNELS), "the same program")
         library = compile_host(folder, folder / "model.so")
         return from_host(HostModel(library, program).run(images))
-    finally:
-        shutil.rmtree(folder)
 
 
 def build_firmware(work: Path, board: Board, generated: Path) -> Firmware:

@@ -27,11 +27,17 @@ def sha256_text(*parts: str) -> str:
     return digest.hexdigest()
 
 
-def code_digest() -> str:
-    """Hex SHA-256 of vadgen's own Python, templates and firmware: what a cache entry depends on."""
+def code_digest(package: str = "") -> str:
+    """Hex SHA-256 of vadgen's own code: what a cache entry depends on.
+
+    Args:
+        package: only this package's Python; "" is all Python, the templates and the firmware.
+    """
     digest = hashlib.sha256()
-    package = Path(__file__).resolve().parents[1]
-    roots = ((package, "*.py"), (paths.templates(), "*.j2"), (paths.firmware(), "*.[ch]"))
+    python = Path(__file__).resolve().parents[1]
+    roots = [(python / package, "*.py")]
+    if not package:
+        roots += [(paths.templates(), "*.j2"), (paths.firmware(), "*.[ch]")]
     for root, pattern in roots:
         for path in sorted(root.rglob(pattern)):
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())

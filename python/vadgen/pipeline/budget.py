@@ -1,0 +1,116 @@
+"""Whether a plan fits the board, and which input size does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vadgen.board import UNLIMITED, Board
+from vadgen.errors import Exit, VadgenError
+from vadgen.kernels.base import Array
+from vadgen.lower import lower
+from vadgen.pipeline.detector import Detector, estimate
+from vadgen.plan.planner import Plan, make_plan
+from vadgen.recipe import Recipe
+
+if TYPE_CHECKING:
+    from vadgen.backbones.network import Network
+
+SIZES = (224, 160, 128, 96)
+
+# What a firmware takes beside the model, measured on qemu_m7 and rounded up: code of kernels,
+# schedule, port and start-up; the model's counters, a row of the input, the port's variables.
+CODE_BYTES = 24 * 1024
+OTHER_RAM_BYTES = 2 * 1024
+
+
+def weight_bytes(plan: Plan) -> int:
+    """Flash of the kernels' constants."""
+    return sum(
+        value.data.nbytes
+        for call in plan.calls
+        for _, value in call.fields
+        if isinstance(value, Array)
+    )
+
+
+def needs(plan: Plan, detector_flash: int, board: Board) -> tuple[int, int]:
+    """Flash and RAM of the firmware, before it is compiled.
+
+    Args:
+        plan: with the detector's state in its arena.
+        detector_flash: bytes of the detector's tables.
+        board: gives the stack.
+    """
+    flash = weight_bytes(plan) + detector_flash + CODE_BYTES
+    row = plan.program.values[0].row_bytes
+    return flash, plan.arena_bytes + row + board.stack_bytes + OTHER_RAM_BYTES
+
+
+def largest_input(recipe: Recipe, board: Board, network: Network) -> int:
+    """The largest of `SIZES` with which backbone and detector fit the board.
+
+    Raises:
+        VadgenError: DOES_NOT_FIT, with the smallest size's lack.
+    """
+    lacks: list[str] = []
+    for size in SIZES:
+        lack = _lack(recipe, board, network, size)
+        if not lack:
+            return size
+        lacks.append(lack)
+    raise VadgenError(
+        f"{recipe.backbone} with {recipe.detector} does not fit {board.id} at {SIZES[-1]} pixels: "
+        f"{lacks[-1]}",
+        "a smaller --width, another --backbone or fewer --codes or --channels need less",
+        Exit.DOES_NOT_FIT,
+    )
+
+
+def check_plan(
+    plan: Plan, detector: Detector, board: Board, recipe: Recipe, network: Network
+) -> None:
+    """Refuses a plan that cannot fit, before the compiler does.
+
+    Raises:
+        VadgenError: DOES_NOT_FIT; says which memory, by how many bytes, and the size that fits.
+    """
+    lack = _shortage(plan, detector.table_bytes, board, recipe)
+    if not lack:
+        return
+    assert recipe.input is not None
+    fits = [s for s in SIZES if s < recipe.input and not _lack(recipe, board, network, s)]
+    hint = f"--input {fits[0]} fits" if fits else "a smaller --width or fewer channels need less"
+    raise VadgenError(f"the model does not fit {board.id}: {lack}", hint, Exit.DOES_NOT_FIT)
+
+
+def _lack(recipe: Recipe, board: Board, network: Network, size: int) -> str:
+    """What is missing at an input size; sizes do not depend on the pictures, so any ranges do."""
+    from vadgen.quant.quantize import Ranges, quantize
+
+    ones = np.ones(len(network.nodes))
+    program = lower(quantize(network, Ranges(size, size, -ones, ones)))
+    values = [program.values[i] for i in program.outputs]
+    state_bytes, table_bytes = estimate(recipe, values)
+    plan = make_plan(program, board.kernels, state_bytes)
+    return _shortage(plan, table_bytes, board, recipe)
+
+
+def _shortage(plan: Plan, table_bytes: int, board: Board, recipe: Recipe) -> str:
+    """Which memory is short and by how many bytes, or ""."""
+    flash, ram = needs(plan, table_bytes, board)
+    budget = min(recipe.flash_budget or UNLIMITED, board.flash_bytes)
+    parts = (
+        ("flash", flash, budget, "weights", weight_bytes(plan), "tables", table_bytes),
+        ("RAM", ram, board.ram_bytes, "rows", plan.arena_bytes - plan.state_bytes, "detector",
+         plan.state_bytes),
+    )
+    for name, used, limit, *shares in parts:
+        if used > limit:
+            a, a_bytes, b, b_bytes = shares
+            return (
+                f"{name} is short by {used - limit:,} bytes ({a} {a_bytes:,}, {b} {b_bytes:,} of "
+                f"{limit:,})"
+            )
+    return ""

@@ -1,0 +1,266 @@
+"""`build`: from a folder of good pictures to verified firmware and its report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen.board import Board, load_board
+from vadgen.build.icount import Counts, count
+from vadgen.build.size import Sizes
+from vadgen.build.tools import tool_versions
+from vadgen.data.dataset import Dataset
+from vadgen.data.images import Notes
+from vadgen.emit.model import ABI
+from vadgen.pipeline.backbone import features, make_backbone, open_network
+from vadgen.pipeline.budget import check_plan, largest_input
+from vadgen.pipeline.calibrate import Calibrated, calibrate_detector
+from vadgen.pipeline.compiler import (
+    Firmware,
+    build_firmware,
+    drop_work,
+    needs_tool,
+    run_on_emulator,
+    tflm_run,
+    write_generated,
+    write_vectors,
+)
+from vadgen.pipeline.data import open_dataset, parity_images
+from vadgen.pipeline.evaluation import Evaluation, evaluate_scores, metrics_json, score_pictures
+from vadgen.pipeline.manifest import write_json, write_manifest
+from vadgen.pipeline.parity import Agreement, Run, compare, from_host
+from vadgen.pipeline.shipped import Shipped, to_int8
+from vadgen.pipeline.staging import shown, staged
+from vadgen.plan.explain import explain_plan
+from vadgen.plan.planner import Plan, make_plan
+from vadgen.progress import Progress
+from vadgen.recipe import Recipe, canonical_json, recipe_hash, to_toml
+
+RUNNERS = ("tflm", "host", "emulator")
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What `build` prints; see the command line's documentation for each key."""
+
+    board: str
+    out: str
+    data: str
+    backbone: str
+    detector: str
+    input: int
+    flash_bytes: int | None
+    ram_bytes: int
+    model_bytes: int
+    instructions: int | None
+    instructions_by: Mapping[str, int]
+    parity: Mapping[str, bool | None]
+    parity_by: Mapping[str, Mapping[str, bool | None]]
+    parity_images: int
+    metrics: Mapping[str, Mapping[str, float | None]] | None
+    threshold: int
+    alpha: float
+    normals: int
+    report: str
+    sizes: Sizes | None
+    needs_tool: Mapping[str, str] | None
+    notes: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As `build --json` prints it."""
+        sizes = {} if self.sizes is None else self.sizes.to_json()
+        own = {k: v for k, v in vars(self).items() if k not in ("sizes", "notes")}
+        return {**sizes, **own, "notes": list(self.notes)}
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """All that a build came to, for the report and the manifest."""
+
+    recipe: Recipe
+    board: Board
+    dataset: Dataset
+    data_sha: str
+    shipped: Shipped
+    plan: Plan
+    calibrated: Calibrated
+    evaluation: Evaluation | None
+    agreements: Mapping[str, Agreement]
+    images: NDArray[np.uint8]
+    reference: Run
+    firmware: Firmware
+    counts: Counts | None
+    notes: tuple[str, ...]
+
+
+def build(recipe: Recipe, out: Path | None, progress: Progress) -> BuildResult:
+    """Runs every step; `out` appears when all of them are done.
+
+    Raises:
+        VadgenError: see the exit codes.
+    """
+    started = time.monotonic()
+    board = load_board(recipe.board)
+    target = out or Path("build") / board.id
+    with staged(target) as work:
+        made = _make(recipe, board, work, progress)
+        progress.step("Write the report")
+        from vadgen.pipeline.reporting import write_report
+
+        write_report(work, made)
+        (work / "recipe.toml").write_text(to_toml(made.recipe), encoding="utf-8")
+        write_manifest(work, "build", _facts(made))
+    return _result(made, target, time.monotonic() - started)
+
+
+def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
+    notes = Notes()
+    progress.step("Read the data set")
+    dataset = open_dataset(recipe)
+    data_sha = dataset.sha256()
+    network = open_network(recipe)
+    if recipe.input is None:
+        progress.step(f"Choose the input size for {board.id}")
+        recipe = replace(recipe, input=largest_input(recipe, board, network))
+    backbone = make_backbone(recipe, network, dataset, data_sha, progress)
+    train = features(backbone, dataset.train, data_sha, progress, notes)
+    progress.step(f"Fit {recipe.detector} on {len(dataset.train)} pictures")
+    values = [backbone.program.values[i] for i in backbone.program.outputs]
+    calibrated = calibrate_detector(recipe, values, train)
+
+    progress.step("Plan and generate the C")
+    shipped = Shipped(
+        backbone.tflite,
+        backbone.program,
+        backbone.input_table,
+        calibrated.detector,
+        calibrated.threshold,
+        f"recipe {recipe_hash(recipe, data_sha256=data_sha)[:16]}",
+    )
+    shipped.save(work)
+    plan = make_plan(shipped.program, board.kernels, shipped.detector.state_bytes)
+    check_plan(plan, shipped.detector, board, recipe, network)
+    write_json(work / "plan.json", explain_plan(plan))
+    generated = write_generated(
+        work, plan, shipped.source, input_table=shipped.input_table, detector=shipped.code()
+    )
+
+    progress.step("Compile and run on this computer")
+    images = parity_images(dataset, shipped.input_size)
+    reference = shipped.reference(images)
+    write_vectors(work, images, reference)
+    host = shipped.host(work)
+    oracle = tflm_run(shipped.tflite, shipped.program, to_int8(shipped.input_table, images))
+    agreements = {
+        "tflm": compare(reference, oracle),
+        "host": compare(reference, from_host(host.run(images))),
+    }
+    evaluation: Evaluation | None = None
+    if dataset.test:
+        progress.step(f"Score {len(dataset.test)} test pictures")
+        runs = list(
+            score_pictures(
+                lambda x: from_host(host.run(x, want_outputs=False)),
+                dataset.test,
+                shipped.input_size,
+                progress,
+            )
+        )
+        evaluation = evaluate_scores(dataset, shipped, runs)
+
+    progress.step(f"Build the firmware for {board.id}")
+    firmware = build_firmware(work, board, generated)
+    counts: Counts | None = None
+    said = list(notes.lines())
+    if firmware.elf is not None and board.emulator is not None:
+        progress.step(f"Run on the emulated {board.core}")
+        emulated = run_on_emulator(firmware.elf, board, shipped.program, images, detector=True)
+        agreements["emulator"] = compare(reference, emulated)
+        counts = count(firmware.elf, board, images[0])
+        if counts.reason:
+            said.append(f"instructions not counted: {counts.reason}")
+    sizes = firmware.sizes
+    write_json(work / "size.json", {} if sizes is None else sizes.to_json())
+    drop_work(work)
+    return Made(
+        recipe,
+        board,
+        dataset,
+        data_sha,
+        shipped,
+        plan,
+        calibrated,
+        evaluation,
+        agreements,
+        images,
+        reference,
+        firmware,
+        counts,
+        tuple(said),
+    )
+
+
+def by_part(plan: Plan, counts: Counts) -> dict[str, int]:
+    """Instructions of the backbone and of the detector.
+
+    What comes after the last step (the score) is the detector's; what comes before the first, the
+    backbone's.
+    """
+    sinks = {node.index for node in plan.nodes if node.tap is not None}
+    detector = sum(n for i, n in counts.by_step.items() if i in sinks)
+    return {"backbone": (counts.total or 0) - detector, "detector": detector}
+
+
+def _facts(made: Made) -> dict[str, Any]:
+    """What the manifest says beside the files' digests."""
+    detector, board = made.shipped.detector, made.board
+    return {
+        "board": board.id,
+        "abi": ABI,
+        "recipe": json.loads(canonical_json(made.recipe, data_sha256=made.data_sha)),
+        "seed": made.recipe.seed,
+        "input": made.shipped.input_size,
+        "detector": {"name": detector.name, "title": detector.title},
+        "threshold": asdict(made.shipped.threshold),
+        "data": {"name": made.dataset.name, "sha256": made.data_sha},
+        "tools": tool_versions(board),
+    }
+
+
+def _result(made: Made, target: Path, seconds: float) -> BuildResult:
+    sizes, counts, evaluation = made.firmware.sizes, made.counts, made.evaluation
+    threshold, missing = made.shipped.threshold, made.firmware.missing
+    agreements = made.agreements
+    return BuildResult(
+        made.board.id,
+        shown(target),
+        made.dataset.name,
+        made.recipe.backbone,
+        made.shipped.detector.title,
+        made.shipped.input_size,
+        None if sizes is None else sizes.flash_bytes,
+        made.plan.arena_bytes,
+        len(made.shipped.tflite),
+        None if counts is None else counts.total,
+        {} if counts is None or counts.total is None else by_part(made.plan, counts),
+        {name: agreements[name].holds if name in agreements else None for name in RUNNERS},
+        {name: agreement.to_json() for name, agreement in agreements.items()},
+        len(made.images),
+        None if evaluation is None else {"int8": metrics_json(evaluation.metrics)},
+        threshold.value,
+        threshold.alpha,
+        threshold.n,
+        shown(target / "report.html"),
+        sizes,
+        None if missing is None else needs_tool(missing, target),
+        made.notes,
+        round(seconds, 1),
+    )

@@ -1,0 +1,105 @@
+"""What the build needs of a detector, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen.lower import Value
+from vadgen.pipeline.cache import Outputs
+from vadgen.recipe import PatchcoreOptions, Recipe
+
+Batches = Callable[[], Iterable[Outputs]]
+Scores = tuple[NDArray[np.uint32], NDArray[np.uint32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """A frozen detector.
+
+    Attributes:
+        name: stem of its templates.
+        title: for people, as in "PatchCore, 1000 rows of 16 codes".
+        tables: its frozen dataclass, which `save_frozen` can write.
+        cell_shape: rows and columns of its scores.
+        state_bytes: RAM over one image.
+        table_bytes: flash of its tables.
+        code: the tables as its templates know them.
+        score: numpy twin: int8 taps (n, ...) to cells uint32 (n, rows, cols) and scores (n,).
+        score_note: what the integer score means, for the generated header.
+    """
+
+    name: str
+    title: str
+    tables: Any
+    cell_shape: tuple[int, int]
+    state_bytes: int
+    table_bytes: int
+    code: Any
+    score: Callable[[Outputs], Scores]
+    score_note: str
+
+
+def fit_detector(recipe: Recipe, values: Sequence[Value], batches: Batches) -> Detector:
+    """Fits the recipe's detector on the int8 taps of training normals and freezes it."""
+    from vadgen.detectors import patchcore
+
+    options = _patchcore_options(recipe.patchcore, recipe.memory.coreset_memory)
+    return detector_of(patchcore.fit(batches, values, options, recipe.seed))
+
+
+def estimate(recipe: Recipe, values: Sequence[Value]) -> tuple[int, int]:
+    """RAM over one image and flash of the recipe's detector, known before it is fitted."""
+    from vadgen.detectors import patchcore
+    from vadgen.detectors.pq import FlatBank, PqBank
+
+    options = _patchcore_options(recipe.patchcore, recipe.memory.coreset_memory)
+    geometry = patchcore.lay_out(values, options.halve)
+    bank: FlatBank | PqBank
+    if options.search == "flat" and options.bits == 8:
+        bank = FlatBank(np.zeros((options.n_codes, geometry.dims), np.int8))
+    else:
+        m = geometry.dims if options.search == "flat" else options.n_subspaces
+        words = np.zeros((m, 1 << options.bits, geometry.dims // m), np.int8)
+        bank = PqBank(words, np.zeros((options.n_codes, m), np.uint8))
+    tables = patchcore.PatchcoreTables(geometry, bank, options.search, options.n_candidates, 1.0)
+    detector = detector_of(tables)
+    return detector.state_bytes, detector.table_bytes
+
+
+def detector_of(tables: Any) -> Detector:
+    """The detector around its frozen tables."""
+    from vadgen.detectors import patchcore
+
+    assert isinstance(tables, patchcore.PatchcoreTables), type(tables)
+    code = patchcore.code(tables)
+    words = 0 if code.codewords is None else code.codewords.nbytes
+    return Detector(
+        "patchcore",
+        f"PatchCore, {patchcore.summary(tables)}",
+        tables,
+        tables.cell_shape,
+        patchcore.state_bytes(tables),
+        words + sum(part.rows.nbytes for part in code.parts),
+        code,
+        tables.score,
+        f"A score s is a squared distance: sqrt(s) * {tables.scale:.9g} in feature units.",
+    )
+
+
+def _patchcore_options(given: PatchcoreOptions, coreset_memory: int) -> Any:
+    from vadgen.detectors.patchcore import Options
+
+    defaults = Options()
+    return Options(
+        "adc" if given.search == "auto" else given.search,  # type: ignore[arg-type]
+        given.codes or defaults.n_codes,
+        given.candidates or defaults.n_candidates,
+        given.subspaces or defaults.n_subspaces,
+        given.bits or defaults.bits,
+        coreset_memory=coreset_memory,
+    )

@@ -1,0 +1,187 @@
+"""Fills the report from what a build came to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen import __version__
+from vadgen.board import UNLIMITED
+from vadgen.build.tools import tool_versions
+from vadgen.data.dataset import LabelledImage
+from vadgen.data.images import image_size, load_mask, load_rgb
+from vadgen.recipe import to_toml
+from vadgen.report import html
+from vadgen.report.heatmap import outline, overlay, to_png
+
+if TYPE_CHECKING:
+    from vadgen.pipeline.builder import Made
+
+_PICTURES = 3
+_RUNNERS: dict[str, html.Runner] = {"tflm": "tflm", "host": "host", "emulator": "emulator"}
+
+
+def write_report(work: Path, made: Made) -> None:
+    """Writes `work/report.html`."""
+    (work / "report.html").write_text(html.render_report(_data(made)), encoding="utf-8")
+
+
+def _data(made: Made) -> html.ReportData:
+    shipped, recipe, sizes = made.shipped, made.recipe, made.firmware.sizes
+    size, threshold, missing = shipped.input_size, shipped.threshold, made.firmware.missing
+    return html.ReportData(
+        title=made.dataset.name,
+        board=made.board.id,
+        board_title=made.board.title,
+        backbone=recipe.backbone,
+        detector=shipped.detector.title,
+        input=f"{size} x {size}",
+        threshold=html.Threshold(threshold.value, threshold.alpha, threshold.n),
+        groups=_groups(made),
+        galleries=_galleries(made),
+        flash=_memory("Flash", {} if sizes is None else sizes.flash, made.board.flash_bytes),
+        ram=_memory("RAM", {} if sizes is None else sizes.ram, made.board.ram_bytes),
+        instructions=_instructions(made),
+        parity=_parity(made),
+        metrics_float=None,
+        metrics_int8=_metrics(made),
+        needs_tool=None if missing is None else f"{missing.message}; {missing.hint}",
+        notes=made.notes,
+        recipe_toml=to_toml(recipe),
+        provenance=_provenance(made),
+    )
+
+
+def _groups(made: Made) -> tuple[html.ScoreGroup, ...]:
+    held = made.calibrated.held_out.tolist()
+    groups = [html.ScoreGroup("good, held out", "held_out", tuple(held))]
+    if made.evaluation is not None:
+        by_label: dict[str, list[int]] = {}
+        for item, score in zip(made.evaluation.items, made.evaluation.scores, strict=True):
+            by_label.setdefault(item.label, []).append(int(score))
+        for label in sorted(by_label, key=lambda name: (name != "good", name)):
+            name, role = ("good, test", "good") if label == "good" else (label, "defect")
+            groups.append(html.ScoreGroup(name, role, tuple(by_label[label])))
+    return tuple(groups)
+
+
+def _galleries(made: Made) -> tuple[html.Gallery, ...]:
+    evaluation = made.evaluation
+    if evaluation is None:
+        return ()
+    scores = evaluation.scores.astype(np.int64)
+    bad = np.array([item.is_anomalous for item in evaluation.items])
+    descending = np.argsort(-scores, kind="stable")
+    found = [int(i) for i in descending if bad[i]]
+    chosen: list[tuple[str, str, list[int]]] = [
+        ("Clearest defects", "the highest scores among defects", found[:_PICTURES]),
+        ("Hardest defects", "the lowest scores among defects", found[::-1][:_PICTURES]),
+        (
+            "Most suspicious good parts",
+            "the highest scores among good pictures",
+            [int(i) for i in descending if not bad[i]][:_PICTURES],
+        ),
+    ]
+    return tuple(
+        html.Gallery(title, text, tuple(_picture(made, i) for i in indices))
+        for title, text, indices in chosen
+        if indices
+    )
+
+
+def _picture(made: Made, index: int) -> html.Picture:
+    evaluation = made.evaluation
+    assert evaluation is not None
+    item, size = evaluation.items[index], made.shipped.input_size
+    threshold, score = made.shipped.threshold.value, int(evaluation.scores[index])
+    photo = load_rgb(item.path, size)
+    mapped = overlay(photo, evaluation.cells[index], threshold)
+    return html.Picture(
+        name=f"{item.path.parent.name}/{item.path.name}",
+        kind=item.label,
+        is_defect=item.is_anomalous,
+        score=score,
+        is_anomalous=score > threshold,
+        photo=to_png(_outlined(photo, item, size)),
+        map=to_png(mapped),
+    )
+
+
+def _outlined(photo: NDArray[np.uint8], item: LabelledImage, size: int) -> NDArray[np.uint8]:
+    if item.mask is None:
+        return photo
+    return outline(photo, load_mask(item.mask, image_size(item.path), size))
+
+
+def _memory(name: str, parts: Mapping[str, int], budget: int) -> html.Memory:
+    listed = tuple(html.Part(part, size) for part, size in parts.items())
+    return html.Memory(name, None if budget == UNLIMITED else budget, listed)
+
+
+def _instructions(made: Made) -> html.Instructions | None:
+    counts, board = made.counts, made.board
+    if counts is None or counts.total is None or board.emulator is None:
+        return None
+    works = []
+    for node in made.plan.nodes:
+        if node.index not in counts.by_step:
+            continue
+        is_detector = node.tap is not None
+        kind = "taps to scores" if is_detector else re.sub(r"^\d+ ", "", node.label)
+        works.append(
+            html.Work(
+                node.label,
+                kind,
+                "detector" if is_detector else "backbone",
+                counts.by_step[node.index],
+            )
+        )
+    rest = counts.total - sum(work.instructions for work in works)
+    if rest > 0:
+        works.append(html.Work("start of an image", "set-up", "backbone", rest))
+    machine = f"{board.emulator.binary} -M {board.emulator.machine}"
+    return html.Instructions(tuple(works), machine)
+
+
+def _parity(made: Made) -> html.Parity:
+    names = list(made.agreements)
+    rows = tuple(
+        html.ParityRow(
+            what, tuple(made.agreements[name].to_json()[what] for name in names)
+        )
+        for what in ("taps", "cells", "score", "decision")
+    )
+    compared: Sequence[NDArray[np.generic] | None] = (
+        *made.reference.outputs,
+        made.reference.cells,
+        made.reference.scores,
+        made.reference.decisions,
+    )
+    n_bytes = sum(a.nbytes for a in compared if a is not None)
+    runners = tuple(_RUNNERS[name] for name in names)
+    return html.Parity(runners, rows, len(made.images), n_bytes)
+
+
+def _metrics(made: Made) -> html.Metrics | None:
+    if made.evaluation is None:
+        return None
+    from vadgen.pipeline.evaluation import metrics_json
+
+    values = metrics_json(made.evaluation.metrics)
+    names = html.Metrics.__dataclass_fields__
+    return html.Metrics(**{k: v for k, v in values.items() if k in names})
+
+
+def _provenance(made: Made) -> tuple[html.Fact, ...]:
+    facts = [
+        html.Fact("vadgen", __version__),
+        html.Fact("seed", str(made.recipe.seed)),
+        html.Fact("data, SHA-256", made.data_sha),
+        *(html.Fact(name, version) for name, version in tool_versions(made.board).items()),
+    ]
+    return tuple(facts)

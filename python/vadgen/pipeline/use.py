@@ -1,0 +1,346 @@
+"""What is done with a finished output: verify, infer, evaluate, size, flash, monitor; clean."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen import paths
+from vadgen.board import load_board
+from vadgen.data.folder import load_dataset
+from vadgen.data.images import load_rgb
+from vadgen.errors import Exit, VadgenError
+from vadgen.lower import lower
+from vadgen.pipeline.compiler import (
+    read_vectors,
+    reference_run,
+    run_on_emulator,
+    run_on_host,
+    tflm_run,
+)
+from vadgen.pipeline.evaluation import evaluate_scores, metrics_json, score_pictures
+from vadgen.pipeline.manifest import read_manifest
+from vadgen.pipeline.parity import Agreement, Run, compare, from_host
+from vadgen.pipeline.shipped import Shipped, load_shipped, to_int8
+from vadgen.pipeline.staging import shown
+from vadgen.progress import Progress
+from vadgen.quant.tflite_reader import read_tflite
+from vadgen.report.heatmap import overlay, to_png
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """Whether the stored vectors come out again, by runner."""
+
+    board: str
+    out: str
+    parity: Mapping[str, bool | None]
+    parity_by: Mapping[str, Mapping[str, bool | None]]
+    parity_images: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As `verify --json` prints it."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One picture's answer; `map` is the heat map's file, if one was asked for."""
+
+    image: str
+    score: int
+    is_anomalous: bool
+    map: str | None
+
+
+@dataclass(frozen=True)
+class InferResult:
+    """Answers for pictures."""
+
+    out: str
+    on: str
+    threshold: int
+    images: tuple[Scored, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `infer --json` prints it."""
+        return {**vars(self), "images": [dict(vars(image)) for image in self.images]}
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """Metrics of the shipped model on a labelled set."""
+
+    out: str
+    data: str
+    on: str
+    threshold: int
+    metrics: Mapping[str, Mapping[str, float | None]]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As `evaluate --json` prints it."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class SizeResult:
+    """`size.json` of an output, as the build measured it."""
+
+    board: str
+    out: str
+    sizes: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `size --json` prints it."""
+        return {"board": self.board, "out": self.out, **self.sizes}
+
+
+@dataclass(frozen=True)
+class CleanResult:
+    """Folders that were removed."""
+
+    removed: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `clean --json` prints it."""
+        return {"removed": list(self.removed)}
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """Where the demo set was written."""
+
+    out: str
+    train: int
+    test: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As `demo-data --json` prints it."""
+        return dict(vars(self))
+
+
+def verify(out: Path, on: str, progress: Progress) -> VerifyResult:
+    """Replays the stored vectors on this computer and, where asked for, the emulated core.
+
+    Args:
+        out: an output of `build` or `compile`.
+        on: "host", "emulator", or "auto": both where the board has an emulator.
+        progress: told each step.
+
+    Raises:
+        VadgenError: no vectors, no such runner, or a tool is missing.
+    """
+    started = time.monotonic()
+    manifest = read_manifest(out)
+    board = load_board(manifest["board"])
+    images, stored = read_vectors(out)
+    is_build = manifest["kind"] == "build"
+    agreements: dict[str, Agreement] = {}
+    _check_runner(on, ("auto", "host", "emulator"))
+    if is_build:
+        shipped = load_shipped(out)
+        program, tflite = shipped.program, shipped.tflite
+        inputs = to_int8(shipped.input_table, images)
+        again = shipped.reference(images)
+    else:
+        tflite = (out / "model.tflite").read_bytes()
+        program, inputs = lower(read_tflite(tflite)), images
+        again = reference_run(program, images)
+    progress.step("Numpy reference and TFLM interpreter")
+    agreements["reference"] = compare(stored, again)
+    agreements["tflm"] = compare(stored, tflm_run(tflite, program, inputs))
+    if on in ("auto", "host"):
+        progress.step("Host C")
+        host = (
+            from_host(load_shipped(out).host(out).run(images))
+            if is_build
+            else run_on_host(program, images)
+        )
+        agreements["host"] = compare(stored, host)
+    if on == "emulator" or (on == "auto" and board.emulator and (out / "firmware.elf").is_file()):
+        progress.step(f"Emulated {board.core}")
+        elf = _firmware(out)
+        agreements["emulator"] = compare(
+            stored, run_on_emulator(elf, board, program, images, detector=is_build)
+        )
+    return VerifyResult(
+        board.id,
+        shown(out),
+        {name: a.holds for name, a in agreements.items()},
+        {name: a.to_json() for name, a in agreements.items()},
+        len(images),
+        round(time.monotonic() - started, 1),
+    )
+
+
+def infer(out: Path, images: Sequence[Path], on: str, map_dir: Path | None) -> InferResult:
+    """Scores pictures, and writes heat maps into `map_dir` if given.
+
+    Args:
+        out: an output of `build`.
+        images: picture files.
+        on: "reference", "host" or "emulator".
+        map_dir: folder for `<name>.png`; made when missing.
+
+    Raises:
+        VadgenError: a picture or the output cannot be read, or a tool is missing.
+    """
+    read_manifest(out, "build")
+    shipped = load_shipped(out)
+    score = _scorer(out, shipped, on)
+    photos = [load_rgb(path, shipped.input_size) for path in images]
+    run = score(np.stack(photos))
+    assert run.scores is not None and run.decisions is not None and run.cells is not None
+    maps: list[str | None] = [None] * len(images)
+    if map_dir is not None:
+        names = _map_names(images)
+        for i, name in enumerate(names):
+            cells = run.cells[i].reshape(shipped.detector.cell_shape)
+            drawn = overlay(photos[i], cells, shipped.threshold.value)
+            maps[i] = shown(_write(map_dir / name, to_png(drawn)))
+    scored = tuple(
+        Scored(shown(path), int(run.scores[i]), bool(run.decisions[i]), maps[i])
+        for i, path in enumerate(images)
+    )
+    return InferResult(shown(out), on, shipped.threshold.value, scored)
+
+
+def evaluate(out: Path, data: Path, on: str, progress: Progress) -> EvaluateResult:
+    """Metrics of the shipped integer model on a labelled set.
+
+    Raises:
+        VadgenError: the set has no labelled pictures, or as `infer`.
+    """
+    started = time.monotonic()
+    read_manifest(out, "build")
+    dataset = load_dataset(data)
+    if not dataset.test:
+        raise VadgenError(
+            f"{data} has no labelled pictures", "it needs test/good and test/<defect>"
+        )
+    shipped = load_shipped(out)
+    progress.step(f"Score {len(dataset.test)} pictures")
+    score = _scorer(out, shipped, on)
+    runs = list(score_pictures(score, dataset.test, shipped.input_size, progress))
+    progress.step("Metrics")
+    metrics = evaluate_scores(dataset, shipped, runs).metrics
+    return EvaluateResult(
+        shown(out),
+        dataset.name,
+        on,
+        shipped.threshold.value,
+        {"int8": metrics_json(metrics)},
+        round(time.monotonic() - started, 1),
+    )
+
+
+def size(out: Path) -> SizeResult:
+    """Flash and RAM by part, as the build measured them.
+
+    Raises:
+        VadgenError: the firmware was not compiled there.
+    """
+    manifest = read_manifest(out)
+    try:
+        sizes = json.loads((out / "size.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise VadgenError(f"{out / 'size.json'} cannot be read", "build again") from None
+    if not sizes:
+        raise VadgenError(
+            f"the firmware in {out} was not compiled here",
+            f"pio run -d {shown(out / 'firmware')}",
+            Exit.TOOL_MISSING,
+        )
+    return SizeResult(manifest["board"], shown(out), sizes)
+
+
+def clean(out: Path | None) -> CleanResult:
+    """Removes outputs of builds and the caches.
+
+    Args:
+        out: one output; None removes every output below `build/` and the cache.
+    """
+    if out is not None:
+        read_manifest(out)
+        shutil.rmtree(out)
+        return CleanResult((shown(out),))
+    outputs = sorted(p.parent for p in Path("build").glob("*/manifest.json"))
+    partial = sorted(p for p in Path("build").glob("*.partial-*") if p.is_dir())
+    cache = [paths.cache()] if paths.cache().is_dir() else []
+    for folder in (*outputs, *partial, *cache):
+        shutil.rmtree(folder)
+    return CleanResult(tuple(shown(p) for p in (*outputs, *partial, *cache)))
+
+
+def demo_data(directory: Path, seed: int, progress: Progress) -> DemoResult:
+    """Writes the demo set.
+
+    Raises:
+        VadgenError: the folder is in use or cannot be written.
+    """
+    from vadgen.data.demo import write_demo
+
+    progress.step("Paint the demo set")
+    write_demo(directory, seed)
+    dataset = load_dataset(directory)
+    return DemoResult(shown(directory), len(dataset.train), len(dataset.test))
+
+
+def _scorer(out: Path, shipped: Shipped, on: str) -> Callable[[NDArray[np.uint8]], Run]:
+    _check_runner(on, ("reference", "host", "emulator"))
+    if on == "reference":
+        return shipped.reference
+    if on == "host":
+        host = shipped.host(out)
+        return lambda images: from_host(host.run(images, want_outputs=False))
+    board, elf = load_board(read_manifest(out)["board"]), _firmware(out)
+    return lambda images: run_on_emulator(elf, board, shipped.program, images, detector=True)
+
+
+def _check_runner(on: str, known: Sequence[str]) -> None:
+    if on not in known:
+        raise VadgenError(
+            f"'{on}' is no runner that this build can use", f"--on takes {', '.join(known)}"
+        )
+
+
+def _firmware(out: Path) -> Path:
+    elf = out / "firmware.elf"
+    if not elf.is_file():
+        raise VadgenError(
+            f"{out} holds no firmware.elf", "build for a board with an emulator, such as qemu_m7"
+        )
+    return elf
+
+
+def _map_names(images: Sequence[Path]) -> list[str]:
+    """One file name a picture: its stem, with its folder's where stems are not unique."""
+    stems = [path.stem for path in images]
+    if len(set(stems)) == len(stems):
+        return [f"{stem}.png" for stem in stems]
+    longer = [f"{path.parent.name}_{path.stem}" for path in images]
+    if len(set(longer)) == len(longer):
+        return [f"{stem}.png" for stem in longer]
+    return [f"{i:04d}_{stem}.png" for i, stem in enumerate(stems)]
+
+
+def _write(path: Path, data: bytes) -> Path:
+    """Writes a file aside and moves it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        aside.write_bytes(data)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
