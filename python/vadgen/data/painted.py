@@ -59,7 +59,7 @@ def _scratch(rng: np.random.Generator, before: _Floats) -> tuple[_Floats, _Float
     at = np.linspace(-1, 1, 25)[:, None]
     points = middle + at * along * half + (1 - at**2) * bend
     coverage = _strokes(before, [(points, _width(side, rng.uniform(0.008, 0.015)))])
-    level = _contrast(rng, before, coverage, 30, 80, brighter=0.8)
+    level = _contrast(rng, before, coverage, 25, 75, brighter=0.8)
     opacity = rng.uniform(0.65, 0.85)
     return coverage, before * (1 - opacity) + level * opacity
 
@@ -77,16 +77,16 @@ def _crack(rng: np.random.Generator, before: _Floats) -> tuple[_Floats, _Floats]
             (_walk(rng, trunk[start], angle + turn, side * rng.uniform(0.06, 0.15)), width)
         )
     coverage = _strokes(before, lines)
-    level = _contrast(rng, before, coverage, 30, 80, brighter=0.1)
+    level = _contrast(rng, before, coverage, 25, 75, brighter=0.1)
     return coverage, np.broadcast_to(level, before.shape)
 
 
 def _stain(rng: np.random.Generator, before: _Floats) -> tuple[_Floats, _Floats]:
     """A soft-edged patch through which the ground still shows, tinted."""
     side = min(before.shape[:2])
-    coverage = _blob(rng, before, rng.uniform(0.07, 0.13), roughness=0.15)
+    coverage = _blob(rng, before, rng.uniform(0.06, 0.12), roughness=0.15)
     soft = _blurred(coverage, side * 0.012)
-    level = _contrast(rng, before, coverage, 30, 80, brighter=0.25)
+    level = _contrast(rng, before, coverage, 25, 70, brighter=0.25)
     tint = level + rng.uniform(-12, 12, 3)
     return soft, before * 0.25 + tint * 0.75
 
@@ -94,8 +94,8 @@ def _stain(rng: np.random.Generator, before: _Floats) -> tuple[_Floats, _Floats]
 def _missing(rng: np.random.Generator, before: _Floats) -> tuple[_Floats, _Floats]:
     """A chip broken out: a sharp edge, one side of it in shadow, a rough bottom."""
     side = min(before.shape[:2])
-    coverage = _blob(rng, before, rng.uniform(0.05, 0.1), roughness=0.3)
-    level = _contrast(rng, before, coverage, 25, 60, brighter=0.2)
+    coverage = _blob(rng, before, rng.uniform(0.035, 0.08), roughness=0.22)
+    level = _contrast(rng, before, coverage, 20, 50, brighter=0.2)
     shadow = coverage - np.roll(coverage, rng.choice([-1, 1], 2) * _pixels(side, 0.02), (0, 1))
     rough = _noise(rng, before.shape, side * 0.01) * 8
     return coverage, level + rough - 30 * np.clip(_blurred(shadow, 1), 0, 1)[:, :, None]
@@ -104,17 +104,10 @@ def _missing(rng: np.random.Generator, before: _Floats) -> tuple[_Floats, _Float
 def _foreign(
     rng: np.random.Generator, before: _Floats, texture: NDArray[np.uint8] | None
 ) -> tuple[_Floats, _Floats]:
-    """A piece of another material."""
-    height, width = before.shape[:2]
-    side = min(height, width)
-    coverage = _blob(rng, before, rng.uniform(0.06, 0.11), roughness=0.12)
-    if texture is None:
-        level = _contrast(rng, before, coverage, 10, 40, brighter=0.5)
-        return coverage, level + _weave(rng, before) + _noise(rng, before.shape, side * 0.008) * 10
-    tall, wide = -(-height // texture.shape[0]) + 1, -(-width // texture.shape[1]) + 1
-    tiled = np.tile(texture, (tall, wide, 1))
-    y, x = rng.integers(0, texture.shape[0]), rng.integers(0, texture.shape[1])
-    return coverage, tiled[y : y + height, x : x + width].astype(np.float64)
+    """A piece of another material, about as bright as its ground."""
+    coverage = _blob(rng, before, rng.uniform(0.045, 0.09), roughness=0.12)
+    pattern = _weave(rng, before) if texture is None else _cut(rng, before, texture)
+    return coverage, _contrast(rng, before, coverage, 10, 40, brighter=0.5) + pattern
 
 
 _PAINTERS: dict[str, Callable[[np.random.Generator, _Floats], tuple[_Floats, _Floats]]] = {
@@ -127,7 +120,7 @@ KINDS = (*_PAINTERS, "foreign")
 
 
 def _place(rng: np.random.Generator, before: _Floats) -> _Floats:
-    """x, y of a point not close to the border, where the part is unlikely to be."""
+    """x, y of a point away from the border, where a picture often shows no part."""
     height, width = before.shape[:2]
     return rng.uniform(0.2, 0.8, 2) * (width, height)
 
@@ -219,12 +212,23 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> _F
     return plane[:, :, None] / max(float(plane.std()), 1e-9)
 
 
+def _cut(rng: np.random.Generator, before: _Floats, texture: NDArray[np.uint8]) -> _Floats:
+    """A piece (height, width, 3) of a texture, repeated where it is too small, around 0."""
+    height, width = before.shape[:2]
+    top, left = rng.integers(0, texture.shape[:2])
+    rows = np.arange(top, top + height) % texture.shape[0]
+    columns = np.arange(left, left + width) % texture.shape[1]
+    contrast = rng.uniform(0.4, 0.8)
+    return np.asarray((texture[np.ix_(rows, columns)] - texture.mean()) * contrast, np.float64)
+
+
 def _weave(rng: np.random.Generator, before: _Floats) -> _Floats:
-    """Gray pattern (height, width, 1) of two crossing waves, as of cloth or mesh."""
+    """Gray pattern (height, width, 1) around 0 of two crossing waves, as of cloth, and dirt."""
     height, width = before.shape[:2]
     y, x = np.mgrid[:height, :width]
     angle = rng.uniform(0, np.pi)
     pitch = max(2.5, min(height, width) * rng.uniform(0.02, 0.04))
     u = (x * np.cos(angle) + y * np.sin(angle)) * (2 * np.pi / pitch)
     v = (y * np.cos(angle) - x * np.sin(angle)) * (2 * np.pi / pitch)
-    return np.asarray((np.sin(u) + np.sin(v))[:, :, None] * rng.uniform(12, 25), np.float64)
+    waves: _Floats = (np.sin(u) + np.sin(v))[:, :, None] * rng.uniform(10, 20)
+    return waves + 10 * _noise(rng, before.shape, pitch / 4)
