@@ -1,10 +1,13 @@
-"""The generated C compiled for this computer: a shared library, run over all cores."""
+"""The generated C compiled for this computer: a shared library run over all processors, a program.
+
+A library is for features of many images; the program is the firmware itself, `src/main.c` on the
+host's port, and can carry the compiler's sanitizers, which Python cannot load.
+"""
 
 from __future__ import annotations
 
 import ctypes
-import os
-import subprocess
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,17 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadgen import paths
-from vadgen.build.tools import find_program
-from vadgen.errors import VadgenError
+from vadgen.build import compiler
 from vadgen.lower import Program
 
 KERNELS = ("host", "portable")
 
-_WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror")
-_FAST = ("-O3", "-march=native", "-fno-math-errno")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HostResult:
     """What the compiled model gives for a batch of N images.
 
@@ -45,60 +44,73 @@ def compile_host(
     generated: Path,
     library: Path,
     kernels: Sequence[str] = KERNELS,
-    flags: Sequence[str] = _FAST,
+    flags: Sequence[str] = compiler.FAST,
 ) -> Path:
-    """Compiles `generated` with the portable libraries into a shared library.
+    """Compiles a generated model into a shared library for `HostModel`.
+
+    Args:
+        generated: folder of the generated C, prefix `vad_model`.
+        library: the file to write.
+        kernels: the kernel sets that the model was planned for.
+        flags: of the compiler, with `-fPIC`.
 
     Raises:
         VadgenError: TOOL_MISSING without a C compiler; the compiler's first error otherwise.
     """
-    command = [
-        *(
-            str(find_program("gcc", "gcc")),
-            *_WARNINGS,
-            *flags,
-            "-fPIC",
-            "-shared",
-            "-o",
-            str(library),
-        ),
-        *host_sources(generated, kernels),
-        str(paths.firmware() / "host" / "vad_host.c"),
-    ]
-    run_compiler(command)
-    return library
+    glue = [paths.firmware() / "host" / "vad_host.c"]
+    return _build(generated, glue, (), library, kernels, flags, ("-shared",))
 
 
-def host_sources(generated: Path, kernels: Sequence[str]) -> list[str]:
-    """Include flags and C files of a model with its libraries."""
-    lib = paths.firmware() / "lib"
-    includes = [f"-I{generated}"]
-    sources = sorted(generated.glob("*.c"))
-    libraries = ["vad_core", "vad_kernels"]
+def compile_host_exe(
+    generated: Path,
+    program: Path,
+    kernels: Sequence[str] = KERNELS,
+    flags: Sequence[str] = compiler.SANITIZED,
+) -> Path:
+    """Compiles a generated model into the firmware's program for `emulator.run_host`.
+
+    By default with AddressSanitizer and UndefinedBehaviorSanitizer, which stop at the first fault.
+
+    Args:
+        generated: folder of the generated C, prefix `vad_model`.
+        program: the file to write.
+        kernels: the kernel sets that the model was planned for.
+        flags: of the compiler.
+
+    Raises:
+        VadgenError: as `compile_host`.
+    """
+    main = [paths.firmware() / "src" / "main.c"]
+    port = ("vad_port", "vad_port/host")
+    return _build(generated, main, port, program, kernels, flags, ())
+
+
+def _build(
+    generated: Path,
+    glue: Sequence[Path],
+    port: Sequence[str],
+    target: Path,
+    kernels: Sequence[str],
+    flags: Sequence[str],
+    link_flags: Sequence[str],
+) -> Path:
+    """Glue is what includes `vad_model.h`; libraries never include a generated header."""
+    rooms = ["vad_core", *(f"vad_kernels/{name}" for name in kernels), *port]
     if any(generated.glob("vad_*_tables.h")):
-        libraries.append("vad_detect")
-    for name in libraries:
-        includes.append(f"-I{lib / name / 'include'}")
-        folders = (
-            [lib / name / "src" / k for k in kernels]
-            if name == "vad_kernels"
-            else [lib / name / "src"]
-        )
-        for folder in folders:
-            sources += sorted(folder.glob("*.c"))
-    return [*includes, *map(str, sources)]
-
-
-def run_compiler(command: Sequence[str]) -> None:
-    """Runs the C compiler; its first error line becomes the message."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line]
-        first = (lines or done.stderr.splitlines() or ["no message"])[0]
-        raise VadgenError(
-            f"the host compiler refused the generated C: {first}",
-            "this is a defect of vadgen; please report it with the model",
-        )
+        rooms.append("vad_detect")
+    lib = paths.firmware() / "lib"
+    sources: list[Path] = []
+    includes: list[Path] = []
+    for room in rooms:
+        library, _, part = room.partition("/")
+        sources += sorted((lib / library / "src" / part).glob("*.c"))
+        if lib / library / "include" not in includes:
+            includes.append(lib / library / "include")
+    objects = compiler.library_objects(sources, includes, flags)
+    with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
+        own = [*sorted(generated.glob("*.c")), *glue]
+        objects += compiler.compile_sources(own, [generated, *includes], flags, Path(name))
+        return compiler.link(objects, [*flags, *link_flags], target)
 
 
 class HostModel:
@@ -113,14 +125,15 @@ class HostModel:
     def __init__(
         self, library: Path, program: Program, cell_shape: tuple[int, int] | None = None
     ) -> None:
-        self._lib = ctypes.CDLL(str(library.resolve()))
-        self._lib.vad_host_arena_bytes.restype = ctypes.c_size_t
-        self._arena_bytes = int(self._lib.vad_host_arena_bytes())
+        lib = ctypes.CDLL(str(library.resolve()))
+        lib.vad_host_arena_bytes.restype = ctypes.c_size_t
+        self._arena_bytes = int(lib.vad_host_arena_bytes())
+        self._run = lib.vad_host_run
+        self._run.argtypes = [ctypes.c_void_p] * 5
         self._shapes = [
             (v.rows, v.width, v.channels) for v in (program.values[i] for i in program.outputs)
         ]
-        first = program.values[0]
-        self._image_bytes = first.total_bytes
+        self._image_bytes = program.values[0].total_bytes
         self._cell_shape = cell_shape
 
     def run(
@@ -134,7 +147,7 @@ class HostModel:
         Args:
             images: (N, H, W, C), uint8 RGB for a detector build, int8 for a bare network.
             want_outputs: whether to keep the network's outputs.
-            threads: worker threads, all cores by default.
+            threads: worker threads, one a processor by default.
         """
         count = len(images)
         flat = np.ascontiguousarray(images).reshape(count, -1).view(np.uint8)
@@ -144,23 +157,28 @@ class HostModel:
         rows, cols = self._cell_shape or (0, 0)
         cells = np.zeros((count, rows * cols), np.uint32)
         answers = np.zeros((count, 3), np.uint32)
-        workers = max(1, min(threads or os.cpu_count() or 1, count))
+        left = iter(range(count))  # shared: the interpreter hands each number to one thread
 
-        def work(worker: int) -> None:
+        def work(_: int) -> None:
             arena = np.empty(self._arena_bytes + 64, np.uint8)
             base = arena.ctypes.data + (-arena.ctypes.data) % 64
-            for i in range(worker, count, workers):
-                status = self._lib.vad_host_run(
-                    ctypes.c_void_p(base),
-                    ctypes.c_void_p(flat[i].ctypes.data),
-                    ctypes.c_void_p(None if outputs is None else outputs[i].ctypes.data),
-                    ctypes.c_void_p(cells[i].ctypes.data),
-                    ctypes.c_void_p(answers[i].ctypes.data),
+            for i in left:
+                status = self._run(
+                    base,
+                    _row(flat, i),
+                    None if outputs is None else _row(outputs, i),
+                    _row(cells, i),
+                    _row(answers, i),
                 )
                 assert status == 0, status
 
+        workers = max(1, min(threads or compiler.processors(), count))
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, range(workers)))
+            try:
+                list(pool.map(work, range(workers)))
+            finally:
+                for _ in left:  # when interrupted: nothing remains to be done
+                    pass
         split: tuple[NDArray[np.int8], ...] = ()
         if outputs is not None:
             ends = np.cumsum(sizes)
@@ -173,3 +191,7 @@ class HostModel:
         return HostResult(
             split, cells.reshape(count, rows, cols), answers[:, 0], answers[:, 2].astype(np.bool_)
         )
+
+
+def _row(array: NDArray[np.generic], index: int) -> int:
+    return int(array.ctypes.data) + index * array.strides[0]

@@ -108,6 +108,7 @@ def _depthwise(layer: DepthwiseConv2d, program: Program) -> Call:
 
 
 def add(layer: Add, program: Program) -> Call:
+    """The call of `vad_add`; other sets that share its struct take it over."""
     return call(
         "vad_add",
         multiplier_a=layer.multipliers[0],
