@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vadgen.board import UNLIMITED, Board
 from vadgen.errors import Exit, VadgenError
-from vadgen.kernels.base import Array
-from vadgen.lower import lower
+from vadgen.kernels.base import Array, Call
+from vadgen.kernels import select
+from vadgen.lower import Program, lower
 from vadgen.pipeline.detector import Detector, estimate
 from vadgen.plan.planner import Plan, make_plan
 from vadgen.recipe import Recipe
@@ -25,14 +27,21 @@ CODE_BYTES = 24 * 1024
 OTHER_RAM_BYTES = 2 * 1024
 
 
-def weight_bytes(plan: Plan) -> int:
+def weight_bytes(calls: Iterable[Call]) -> int:
     """Flash of the kernels' constants."""
     return sum(
         value.data.nbytes
-        for call in plan.calls
+        for call in calls
         for _, value in call.fields
         if isinstance(value, Array)
     )
+
+
+def table_budget(program: Program, board: Board, recipe: Recipe) -> int:
+    """Flash that the detector's tables may take beside this backbone."""
+    calls = [select(layer, program, board.kernels) for layer in program.layers]
+    weights = weight_bytes(calls)
+    return min(recipe.flash_budget or UNLIMITED, board.flash_bytes) - weights - CODE_BYTES
 
 
 def needs(plan: Plan, detector_flash: int, board: Board) -> tuple[int, int]:
@@ -43,7 +52,7 @@ def needs(plan: Plan, detector_flash: int, board: Board) -> tuple[int, int]:
         detector_flash: bytes of the detector's tables.
         board: gives the stack.
     """
-    flash = weight_bytes(plan) + detector_flash + CODE_BYTES
+    flash = weight_bytes(plan.calls) + detector_flash + CODE_BYTES
     row = plan.program.values[0].row_bytes
     return flash, plan.arena_bytes + row + board.stack_bytes + OTHER_RAM_BYTES
 
@@ -92,9 +101,9 @@ def _lack(recipe: Recipe, board: Board, network: Network, size: int) -> str:
     ones = np.ones(len(network.nodes))
     program = lower(quantize(network, Ranges(size, size, -ones, ones)))
     values = [program.values[i] for i in program.outputs]
-    state_bytes, table_bytes = estimate(recipe, values)
-    plan = make_plan(program, board.kernels, state_bytes)
-    return _shortage(plan, table_bytes, board, recipe)
+    detector = estimate(recipe, values, table_budget(program, board, recipe))
+    plan = make_plan(program, board.kernels, detector.state_bytes)
+    return _shortage(plan, detector.table_bytes, board, recipe)
 
 
 def _shortage(plan: Plan, table_bytes: int, board: Board, recipe: Recipe) -> str:
@@ -102,7 +111,7 @@ def _shortage(plan: Plan, table_bytes: int, board: Board, recipe: Recipe) -> str
     flash, ram = needs(plan, table_bytes, board)
     budget = min(recipe.flash_budget or UNLIMITED, board.flash_bytes)
     parts = (
-        ("flash", flash, budget, "weights", weight_bytes(plan), "tables", table_bytes),
+        ("flash", flash, budget, "weights", weight_bytes(plan.calls), "tables", table_bytes),
         ("RAM", ram, board.ram_bytes, "rows", plan.arena_bytes - plan.state_bytes, "detector",
          plan.state_bytes),
     )

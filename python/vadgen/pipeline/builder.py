@@ -20,7 +20,7 @@ from vadgen.data.dataset import Dataset
 from vadgen.data.images import Notes
 from vadgen.emit.model import ABI
 from vadgen.pipeline.backbone import features, make_backbone, open_network
-from vadgen.pipeline.budget import check_plan, largest_input
+from vadgen.pipeline.budget import check_plan, largest_input, table_budget
 from vadgen.pipeline.calibrate import Calibrated, calibrate_detector
 from vadgen.pipeline.compiler import (
     Firmware,
@@ -55,6 +55,7 @@ class BuildResult:
     data: str
     backbone: str
     detector: str
+    detector_title: str
     input: int
     flash_bytes: int | None
     ram_bytes: int
@@ -134,7 +135,8 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
     train = features(backbone, dataset.train, data_sha, progress, notes)
     progress.step(f"Fit {recipe.detector} on {len(dataset.train)} pictures")
     values = [backbone.program.values[i] for i in backbone.program.outputs]
-    calibrated = calibrate_detector(recipe, values, train)
+    left = table_budget(backbone.program, board, recipe)
+    calibrated = calibrate_detector(recipe, values, train, left)
 
     progress.step("Plan and generate the C")
     shipped = Shipped(
@@ -244,6 +246,7 @@ def _result(made: Made, target: Path, seconds: float) -> BuildResult:
         shown(target),
         made.dataset.name,
         made.recipe.backbone,
+        made.shipped.detector.name,
         made.shipped.detector.title,
         made.shipped.input_size,
         None if sizes is None else sizes.flash_bytes,

@@ -32,7 +32,9 @@ class Calibrated:
     held_out: NDArray[np.uint32]
 
 
-def calibrate_detector(recipe: Recipe, values: Sequence[Value], train: Outputs) -> Calibrated:
+def calibrate_detector(
+    recipe: Recipe, values: Sequence[Value], train: Outputs, table_bytes: int
+) -> Calibrated:
     """Fits on the training normals.
 
     With enough pictures some are held out for the threshold; with few, the detector is fitted on
@@ -42,6 +44,7 @@ def calibrate_detector(recipe: Recipe, values: Sequence[Value], train: Outputs) 
         recipe: names the detector, its options, alpha and the seed.
         values: shape and quantization of each tap.
         train: int8 taps (n, rows, cols, channels) of good pictures.
+        table_bytes: flash that the detector's tables may take.
 
     Raises:
         VadgenError: too few pictures for alpha or for the detector.
@@ -49,7 +52,7 @@ def calibrate_detector(recipe: Recipe, values: Sequence[Value], train: Outputs) 
     count = len(train[0])
 
     def fit(chosen: NDArray[np.int64]) -> Detector:
-        return fit_detector(recipe, values, lambda: batches_of(train, chosen))
+        return fit_detector(recipe, values, lambda: batches_of(train, chosen), table_bytes)
 
     def scores(detector: Detector, chosen: NDArray[np.int64]) -> NDArray[np.uint32]:
         return np.concatenate([detector.score(batch)[1] for batch in batches_of(train, chosen)])

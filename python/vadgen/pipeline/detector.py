@@ -44,19 +44,33 @@ class Detector:
     score_note: str
 
 
-def fit_detector(recipe: Recipe, values: Sequence[Value], batches: Batches) -> Detector:
-    """Fits the recipe's detector on the int8 taps of training normals and freezes it."""
-    from vadgen.detectors import patchcore
+def fit_detector(
+    recipe: Recipe, values: Sequence[Value], batches: Batches, table_bytes: int
+) -> Detector:
+    """Fits the recipe's detector on the int8 taps of training normals and freezes it.
 
+    Args:
+        recipe: names the detector and its options.
+        values: shape and quantization of each tap.
+        batches: gives the taps in batches, each time it is called.
+        table_bytes: flash that its tables may take.
+    """
+    from vadgen.detectors import padim, patchcore
+
+    if recipe.detector == "padim":
+        channels = recipe.padim.channels
+        return detector_of(padim.fit(batches, values, channels, table_bytes, recipe.seed))
     options = _patchcore_options(recipe.patchcore, recipe.memory.coreset_memory)
     return detector_of(patchcore.fit(batches, values, options, recipe.seed))
 
 
-def estimate(recipe: Recipe, values: Sequence[Value]) -> tuple[int, int]:
-    """RAM over one image and flash of the recipe's detector, known before it is fitted."""
-    from vadgen.detectors import patchcore
+def estimate(recipe: Recipe, values: Sequence[Value], table_bytes: int) -> Detector:
+    """The recipe's detector with empty tables: its RAM and flash, known before it is fitted."""
+    from vadgen.detectors import padim, patchcore
     from vadgen.detectors.pq import FlatBank, PqBank
 
+    if recipe.detector == "padim":
+        return detector_of(padim.empty(values, recipe.padim.channels, table_bytes))
     options = _patchcore_options(recipe.patchcore, recipe.memory.coreset_memory)
     geometry = patchcore.lay_out(values, options.halve)
     bank: FlatBank | PqBank
@@ -66,15 +80,28 @@ def estimate(recipe: Recipe, values: Sequence[Value]) -> tuple[int, int]:
         m = geometry.dims if options.search == "flat" else options.n_subspaces
         words = np.zeros((m, 1 << options.bits, geometry.dims // m), np.int8)
         bank = PqBank(words, np.zeros((options.n_codes, m), np.uint8))
-    tables = patchcore.PatchcoreTables(geometry, bank, options.search, options.n_candidates, 1.0)
-    detector = detector_of(tables)
-    return detector.state_bytes, detector.table_bytes
+    return detector_of(
+        patchcore.PatchcoreTables(geometry, bank, options.search, options.n_candidates, 1.0)
+    )
 
 
 def detector_of(tables: Any) -> Detector:
     """The detector around its frozen tables."""
-    from vadgen.detectors import patchcore
+    from vadgen.detectors import padim, patchcore
 
+    if isinstance(tables, padim.PadimTables):
+        kept = sum(len(tap.channels) for tap in tables.taps)
+        return Detector(
+            "padim",
+            f"diagonal PaDiM, {kept} of {sum(tables.n_channels)} channels",
+            tables,
+            tables.cell_shape,
+            tables.state_bytes,
+            tables.flash_bytes,
+            tables,
+            tables.score,
+            f"A score s is a smoothed Mahalanobis distance: s * {tables.scale:.9g}.",
+        )
     assert isinstance(tables, patchcore.PatchcoreTables), type(tables)
     code = patchcore.code(tables)
     words = 0 if code.codewords is None else code.codewords.nbytes

@@ -1,0 +1,224 @@
+"""PaDiM with diagonal covariance: mean and variance of every feature at every place.
+
+Source: Defard et al., "PaDiM: a Patch Distribution Modeling Framework", 2021; the diagonal keeps
+`1 / diag(S)` with ddof = 1 and S regularized by 0.01 in the features' own units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen.errors import VadgenError
+from vadgen.lower import Value
+from vadgen.ref.padim import MEAN_BITS, PadimTap, repeat_to, score_cells
+
+Outputs = tuple[NDArray[np.int8], ...]
+Batches = Callable[[], Iterable[Outputs]]
+
+REGULARIZATION = 0.01
+MAX_TAPS = 8
+MAX_CHANNELS = 1 << 12
+ENTRY_BYTES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class PadimTables:
+    """The frozen detector: integers only.
+
+    Attributes:
+        taps: tables by tap, in the backbone's order.
+        rows: of the finest grid.
+        cols: of the finest grid.
+        n_channels: channels of each tap, kept or not.
+        scale: the Mahalanobis distance is `score * scale`.
+    """
+
+    taps: tuple[PadimTap, ...]
+    rows: int
+    cols: int
+    n_channels: tuple[int, ...]
+    scale: float
+
+    @property
+    def cell_shape(self) -> tuple[int, int]:
+        """Rows and columns of the scores."""
+        return self.rows, self.cols
+
+    @property
+    def flash_bytes(self) -> int:
+        """Bytes of means, weights and channel lists."""
+        return sum(t.mean.nbytes + t.weight.nbytes + t.channels.nbytes for t in self.taps)
+
+    @property
+    def state_bytes(self) -> int:
+        """RAM over one image."""
+        return 8 * self.rows * self.cols
+
+    def score(self, outputs: Outputs) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Cells uint32 (n, rows, cols) and image scores uint32 (n,)."""
+        cells = score_cells(outputs, self.taps, self.rows, self.cols)
+        return cells, cells.reshape(len(cells), -1).max(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Count, mean and sum of squared deviations (rows, cols, channels) of one tap."""
+
+    count: int
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+    def variance(self) -> NDArray[np.float64]:
+        """With ddof = 1."""
+        return self.squares / max(self.count - 1, 1)
+
+
+def moments(batches: Iterable[Sequence[NDArray[np.generic]]]) -> tuple[Moments, ...]:
+    """Streams over batches (n, rows, cols, channels) a tap; memory does not grow with their number.
+
+    Source: Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm", 1979.
+    """
+    found: list[Moments] = []
+    for outputs in batches:
+        new = []
+        for output in outputs:
+            x = output.astype(np.float64)
+            mean = x.mean(axis=0)
+            new.append(Moments(len(x), mean, ((x - mean) ** 2).sum(axis=0)))
+        found = new if not found else [_merge(a, b) for a, b in zip(found, new, strict=True)]
+    return tuple(found)
+
+
+def _merge(a: Moments, b: Moments) -> Moments:
+    count = a.count + b.count
+    delta = b.mean - a.mean
+    mean = a.mean + delta * (b.count / count)
+    squares = a.squares + b.squares + delta * delta * (a.count * b.count / count)
+    return Moments(count, mean, squares)
+
+
+def fit(
+    batches: Batches, values: Sequence[Value], channels: int | None, table_bytes: int, seed: int
+) -> PadimTables:
+    """Fits on int8 taps of training normals and freezes.
+
+    Args:
+        batches: gives the taps in batches.
+        values: the taps' shapes and quantization.
+        channels: how many channels to keep; None keeps what `table_bytes` holds.
+        table_bytes: most flash of the tables.
+        seed: of the draw of channels.
+
+    Raises:
+        VadgenError: no or too few pictures, or no channel fits.
+    """
+    kept = choose_channels(values, channels, table_bytes, seed)
+    stats = moments(batches())
+    if not stats or stats[0].count < 2:
+        raise VadgenError("PaDiM needs at least 2 pictures to fit on", "add pictures of good parts")
+    variances = [
+        s.variance()[..., k] + REGULARIZATION / v.scale**2
+        for s, v, k in zip(stats, values, kept, strict=True)
+    ]
+    # The largest weight gets all 16 bits: 2^bits / smallest variance <= 65535.
+    bits = math.floor(math.log2(65535 * min(float(v.min()) for v in variances)))
+    taps = []
+    for s, variance, k in zip(stats, variances, kept, strict=True):
+        mean = np.rint(s.mean[..., k] * (1 << MEAN_BITS)).astype(np.int16)
+        weight = np.rint(np.ldexp(1.0 / variance, bits)).astype(np.uint16)
+        taps.append(PadimTap(mean, weight, k))
+    return _tables(tuple(taps), values, math.sqrt(math.ldexp(1.0, -bits - 2 * MEAN_BITS)))
+
+
+def empty(values: Sequence[Value], channels: int | None, table_bytes: int) -> PadimTables:
+    """Tables of zeros with the shapes that `fit` would give: for budgets."""
+    taps = []
+    for value, kept in zip(values, choose_channels(values, channels, table_bytes, 0), strict=True):
+        shape = (value.rows, value.width, len(kept))
+        taps.append(PadimTap(np.zeros(shape, np.int16), np.zeros(shape, np.uint16), kept))
+    return _tables(tuple(taps), values, 1.0)
+
+
+def _tables(taps: tuple[PadimTap, ...], values: Sequence[Value], scale: float) -> PadimTables:
+    rows, cols = max(v.rows for v in values), max(v.width for v in values)
+    return PadimTables(taps, rows, cols, tuple(v.channels for v in values), scale)
+
+
+def choose_channels(
+    values: Sequence[Value], channels: int | None, table_bytes: int, seed: int
+) -> list[NDArray[np.uint16]]:
+    """The channels of each tap that are kept: a random share of each, as in the PaDiM paper.
+
+    Raises:
+        VadgenError: more channels than there are, or none fits the flash.
+    """
+    total = sum(v.channels for v in values)
+    if len(values) > MAX_TAPS or total > MAX_CHANNELS:
+        raise VadgenError(
+            f"{len(values)} taps of {total} channels are too many for PaDiM",
+            f"use at most {MAX_TAPS} taps of {MAX_CHANNELS} channels in all",
+        )
+    if channels is not None and channels > total:
+        raise VadgenError(
+            f"{channels} channels were asked for, the taps have {total}", "ask for fewer --channels"
+        )
+    entry = [v.rows * v.width * ENTRY_BYTES + 2 for v in values]
+    share = 1.0 if channels is None else channels / total
+    if channels is None:
+        whole = sum(v.channels * e for v, e in zip(values, entry, strict=True))
+        share = min(1.0, max(table_bytes, 0) / whole)
+    counts = [math.floor(v.channels * share + 1e-9) for v in values]
+    if channels is not None:
+        by_lack = sorted(range(len(values)), key=lambda i: counts[i] - values[i].channels * share)
+        for i in by_lack[: channels - sum(counts)]:
+            counts[i] += 1
+    if not any(counts):
+        raise VadgenError(
+            f"no PaDiM channel fits the {max(table_bytes, 0):,} bytes of flash that are left",
+            "a smaller --input or --width leaves more",
+        )
+    rng = np.random.default_rng([seed, 2])
+    return [
+        np.sort(rng.permutation(v.channels)[:count]).astype(np.uint16)
+        for v, count in zip(values, counts, strict=True)
+    ]
+
+
+def score_float(
+    train: Iterable[Sequence[NDArray[np.float32]]],
+    test: Iterable[Sequence[NDArray[np.float32]]],
+    kept: Sequence[NDArray[np.uint16]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The float twin with the same channels: cells (n, rows, cols) and image scores (n,) of `test`.
+
+    Args:
+        train: float taps of training normals, in batches.
+        test: float taps to score, in batches.
+        kept: channels of each tap.
+    """
+    stats = moments(train)
+    cells = []
+    for outputs in test:
+        rows, cols = max(o.shape[1] for o in outputs), max(o.shape[2] for o in outputs)
+        total = np.zeros((len(outputs[0]), rows, cols))
+        for output, s, k in zip(outputs, stats, kept, strict=True):
+            d = output[..., k] - s.mean[..., k]
+            own = (d * d / (s.variance()[..., k] + REGULARIZATION)).sum(axis=3)
+            total += repeat_to(own, rows, cols)
+        cells.append(_smooth_float(np.sqrt(total)))
+    joined = np.concatenate(cells)
+    return joined, joined.reshape(len(joined), -1).max(axis=1)
+
+
+def _smooth_float(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.ndimage import correlate1d
+
+    kernel = np.array([1, 4, 6, 4, 1]) / 16
+    for axis in (2, 1):
+        cells = correlate1d(cells, kernel, axis=axis, mode="nearest")
+    return cells
