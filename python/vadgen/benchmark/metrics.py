@@ -93,6 +93,7 @@ def evaluate(
             empty mask, for an anomalous one for pixels that nobody labelled: those do not count.
         threshold: the shipped one.
     """
+    labels = labels.astype(np.bool_)  # an empty array is of floats
     pixels = None if maps is None or masks is None else pixel_curves(maps, masks, labels)
     curve = curve_of(scores, labels)
     return Metrics(
@@ -229,7 +230,7 @@ def aupro(pixels: PixelCurves, max_fpr: float = AUPRO_MAX_FPR) -> float | None:
         last = np.interp(max_fpr, fpr[end - 1 : end + 1], overlap[end - 1 : end + 1])
         fpr = np.append(fpr[:end], max_fpr)
         overlap = np.append(overlap[:end], last)
-    return float(np.trapezoid(overlap, fpr)) / max_fpr
+    return float(np.diff(fpr) @ (overlap[1:] + overlap[:-1])) / 2 / max_fpr
 
 
 def aupimo(pixels: PixelCurves) -> float | None:
@@ -265,6 +266,7 @@ def operating(scores: Scores, labels: Mask, threshold: float) -> Operating:
 
 def _counted(positives: Scores, negatives: Iterable[Scores]) -> Curve:
     """Count samples around each distinct positive score; negatives come in pieces."""
+    assert not np.isnan(positives).any(), "scores are numbers"
     distinct, gained = np.unique(positives, return_counts=True)
     # Bin 2 i: normal scores between distinct[i - 1] and distinct[i]; bin 2 i + 1: equal to it.
     bins = np.zeros(2 * len(distinct) + 1, np.int64)

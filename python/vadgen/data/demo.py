@@ -19,7 +19,6 @@ from vadgen.data.dataset import GOOD
 from vadgen.data.painted import KINDS, paint_defect
 from vadgen.errors import VadgenError
 
-VERSION = 1  # goes up whenever the pictures change, so that stored copies are not mistaken
 SIDE = 256
 N_TRAIN = 100
 N_TEST_GOOD = 30
@@ -48,8 +47,11 @@ def write_demo(out: Path, seed: int) -> None:
         seed: any int >= 0.
 
     Raises:
-        VadgenError: `out` is in use or cannot be written.
+        VadgenError: the seed is negative, or `out` is in use or cannot be written.
     """
+    if seed < 0:
+        raise VadgenError(f"seed {seed} is negative", "any whole number from 0 on is a seed")
+    out = out.absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise VadgenError(f"{out} exists and is not an empty folder", "name a folder of its own")
     aside = out.with_name(f".{out.name}.partial")
@@ -64,18 +66,6 @@ def write_demo(out: Path, seed: int) -> None:
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def ensure_demo(parent: Path, seed: int) -> Path:
-    """Folder of the demo set for `seed` below `parent`; written there the first time.
-
-    Raises:
-        VadgenError: it cannot be written.
-    """
-    out = parent / f"demo-v{VERSION}-seed{seed}"
-    if not out.is_dir():
-        write_demo(out, seed)
-    return out
 
 
 def _write(root: Path, seed: int) -> None:
@@ -171,8 +161,8 @@ def _exposed(rng: np.random.Generator, gray: NDArray[np.float64]) -> NDArray[np.
     lit = toned * 1.35 * rng.uniform(0.97, 1.03) * (1 + lamp_x * x + lamp_y * y)
     balance = 1 + rng.normal(0, 0.003, 3)
     seen = (lit - 12 + rng.uniform(-3, 3))[:, :, None] * balance
-    seen += rng.normal(0, 2, seen.shape)
-    return np.asarray(np.clip(np.rint(seen), 0, 255), np.uint8)
+    noisy = seen + 2 * rng.standard_normal(seen.shape, np.float32)
+    return np.asarray(np.clip(np.rint(noisy), 0, 255), np.uint8)
 
 
 def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
