@@ -177,7 +177,7 @@ class Recipe:
         input: height and width of the input in pixels; None is the largest that fits the board.
         detector: "padim" or "patchcore".
         flash_budget: bytes of flash to fill instead of the board's; None is the board's.
-        alpha: false-positive rate the threshold is set for; None is the smallest the normals allow.
+        alpha: false-positive rate the threshold is set for; None is 0.05, or what the normals allow.
         seed: of every random choice.
         calibration_images: training images that the int8 ranges are measured on.
         padim: options of that detector.
@@ -216,7 +216,7 @@ class Recipe:
     alpha: float | None = _key(
         None,
         _real(0.0, 0.5),
-        "false alarms the threshold allows, such as 0.05 (default: the least the images support)",
+        "false alarms the threshold allows, such as 0.05 (default: 0.05, or what the images allow)",
     )
     seed: int = _key(0, _whole(0, 2**32 - 1), "seed of every random choice (default: 0)")
     calibration_images: int = _key(

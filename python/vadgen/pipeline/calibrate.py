@@ -58,7 +58,7 @@ def calibrate_detector(
         return np.concatenate([detector.score(batch)[1] for batch in batches_of(train, chosen)])
 
     if method_for(count, recipe.alpha) == "holdout":
-        split = split_holdout(count, recipe.seed)
+        split = split_holdout(count, recipe.seed, alpha=recipe.alpha)
         detector = fit(split.fit)
         held_out = scores(detector, split.holdout)
         return Calibrated(detector, conformal_threshold(held_out, recipe.alpha), held_out)
