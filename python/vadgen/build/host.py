@@ -125,7 +125,7 @@ class HostModel:
     def __init__(
         self, library: Path, program: Program, cell_shape: tuple[int, int] | None = None
     ) -> None:
-        lib = ctypes.CDLL(str(library.resolve()))
+        lib = _load(library)
         lib.vad_host_arena_bytes.restype = ctypes.c_size_t
         self._arena_bytes = int(lib.vad_host_arena_bytes())
         self._run = lib.vad_host_run
@@ -191,6 +191,14 @@ class HostModel:
         return HostResult(
             split, cells.reshape(count, rows, cols), answers[:, 0], answers[:, 2].astype(np.bool_)
         )
+
+
+def _load(library: Path) -> ctypes.CDLL:
+    """Loads the file as it is now; by its own name the loader would give an earlier one again."""
+    with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
+        alias = Path(name) / library.name
+        alias.symlink_to(library.resolve())
+        return ctypes.CDLL(str(alias))
 
 
 def _row(array: NDArray[np.generic], index: int) -> int:

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 #include <arm_neon.h>
@@ -105,6 +105,14 @@ VAD_INLINE vad_i32x8 vad_shift_left(vad_i32x8 x, vad_i32x8 n) {
 VAD_INLINE vad_i32x8 vad_dot2(vad_i32x8 acc, vad_i16x16 a, vad_i16x16 b) {
 #if defined(__AVX2__)
     const vad_i32x8 sum = (vad_i32x8)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+    __m128i ah[2], bh[2];
+    memcpy(ah, &a, sizeof a);
+    memcpy(bh, &b, sizeof b);
+    ah[0] = _mm_madd_epi16(ah[0], bh[0]);
+    ah[1] = _mm_madd_epi16(ah[1], bh[1]);
+    vad_i32x8 sum;
+    memcpy(&sum, ah, sizeof sum);
 #elif defined(__ARM_NEON) && defined(__aarch64__)
     int16x8_t ah[2], bh[2];
     int32x4_t half[2];
@@ -121,7 +129,8 @@ VAD_INLINE vad_i32x8 vad_dot2(vad_i32x8 acc, vad_i16x16 a, vad_i16x16 b) {
     const vad_i32x8 b2 = (vad_i32x8)b;
     const vad_i32x8 sixteen = vad_splat(16);
     const vad_i32x8 odd = (a2 >> 16) * (b2 >> 16);
-    const vad_i32x8 even = (vad_shift_left(a2, sixteen) >> 16) * (vad_shift_left(b2, sixteen) >> 16);
+    const vad_i32x8 even =
+        (vad_shift_left(a2, sixteen) >> 16) * (vad_shift_left(b2, sixteen) >> 16);
     const vad_i32x8 sum = odd + even;
 #endif
     return (vad_i32x8)((vad_u32x8)acc + (vad_u32x8)sum);
