@@ -110,7 +110,8 @@ static bool write_result(const vad_result_t *result, bool want_cells) {
         result->threshold,
     };
     const record_t end = {RECORD_END, 0, 0, 0};
-    return vad_port_write(&head, sizeof head) && vad_port_write(result->cells, cell_bytes) &&
+    return vad_port_write(&head, sizeof head) &&
+           (cell_bytes == 0 || vad_port_write(result->cells, cell_bytes)) &&
            vad_port_write(&end, sizeof end);
 }
 
