@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import tempfile
 import urllib.error
 import urllib.request
@@ -223,15 +222,7 @@ def read_weights(path: Path) -> Arrays:
             f"weights file {path} cannot be read: {error.strerror or error}",
             "check that the file is complete and may be read",
         ) from error
-    except (
-        RuntimeError,
-        ValueError,
-        EOFError,
-        KeyError,
-        AttributeError,
-        pickle.PickleError,
-        zipfile.BadZipFile,
-    ) as error:
+    except Exception as error:  # A damaged pickle may lead anywhere.
         raise VadgenError(
             f"weights file {path} is neither a PyTorch state dict nor a NumPy archive",
             "save it with torch.save(model.state_dict(), FILE) or numpy.savez(FILE, ...)",
