@@ -177,7 +177,7 @@ class Recipe:
         input: height and width of the input in pixels; None is the largest that fits the board.
         detector: "padim" or "patchcore".
         flash_budget: bytes of flash to fill instead of the board's; None is the board's.
-        alpha: false-positive rate the threshold is set for; None is 0.05, or what the normals allow.
+        alpha: false-positive rate the threshold is set for; None is 0.05 or what the normals allow.
         seed: of every random choice.
         calibration_images: training images that the int8 ranges are measured on.
         padim: options of that detector.

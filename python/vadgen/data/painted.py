@@ -141,12 +141,12 @@ def _contrast(
     least: float,
     most: float,
     brighter: float,
-) -> float:
-    """Gray level that differs by least..most from the mean below, on the side that has room."""
-    ground = float(before[coverage > 0.5].mean())
+) -> _Floats:
+    """Colour (3,): the mean of what lies below, brighter or darker by least..most gray levels."""
+    ground = before[coverage > 0.5].mean(axis=0)
     step = rng.uniform(least, most)
-    up = ground + step <= 255 and (rng.random() < brighter or ground - step < 0)
-    return ground + step if up else ground - step
+    up = ground.mean() + step <= 255 and (rng.random() < brighter or ground.mean() - step < 0)
+    return np.asarray(ground + (step if up else -step), np.float64)
 
 
 def _walk(rng: np.random.Generator, start: _Floats, angle: float, length: float) -> _Floats:
