@@ -286,6 +286,12 @@ def test_refuses(case: str) -> None:
     assert "\n" not in caught.value.message + caught.value.hint
 
 
+def test_operators_of_a_dynamic_batch_ask_for_a_fixed_shape() -> None:
+    with pytest.raises(VadgenError, match="unknown operator: SHAPE") as caught:
+        read_tflite(edited(set_opcode("SHAPE")))
+    assert "fixed input shape" in caught.value.hint
+
+
 def test_a_batch_that_the_file_sets_to_one_is_not_dynamic() -> None:
     data = edited(set_field("subgraph.tensors[0].shapeSignature", [-1, 9, 8, 3]))
     assert_same(read_tflite(data), GRAPH)

@@ -1,1 +1,1 @@
-"""."""
+"""From float to int8: calibrate and quantize, read and write .tflite, TFLite Micro as oracle."""

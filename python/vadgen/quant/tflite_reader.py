@@ -33,6 +33,9 @@ _QUANTIZE_HINT = (
     "supported_ops=[TFLITE_BUILTINS_INT8], inference_input_type=inference_output_type=tf.int8"
 )
 _SUPPORTED_HINT = "supported operators: " + ", ".join(sorted(INT8_VERSIONS))
+_FIXED_SHAPE_HINT = "convert it with a fixed input shape (1, height, width, channels)"
+# What converters leave of a batch that is only known at run time.
+_DYNAMIC_KINDS = ("SHAPE", "STRIDED_SLICE", "PACK")
 _DAMAGED_HINT = "give a complete .tflite file, as the converter wrote it"
 _MAX_RANK = 8
 _FLOATS = ("FLOAT32", "FLOAT16", "FLOAT64", "BFLOAT16")
@@ -114,7 +117,7 @@ class _Reader:
         if record.ShapeSignatureLength() and -1 in _ints(record.ShapeSignatureAsNumpy())[1:]:
             raise VadgenError(
                 f"{self.name} has a dynamic shape (input '{tensor.name}')",
-                "convert it with a fixed input shape (1, height, width, channels)",
+                _FIXED_SHAPE_HINT,
             )
         if tensor.shape and tensor.shape[0] != 1:
             raise VadgenError(
@@ -156,7 +159,7 @@ class _Reader:
         if any(size <= 0 for size in shape):
             raise VadgenError(
                 f"{self.name} has a dynamic shape (tensor {index} '{name}')",
-                "convert it with a fixed input shape (1, height, width, channels)",
+                _FIXED_SHAPE_HINT,
             )
         dtype = np.dtype("<i1") if kind == "INT8" else np.dtype("<i4")
         data = self._constant(record.Buffer(), shape, dtype)
@@ -241,7 +244,8 @@ class _Reader:
             kind = "CUSTOM " + (code.CustomCode() or b"").decode("utf-8", "replace")
         if kind not in INT8_VERSIONS:
             raise VadgenError(
-                f"{self.name} has an unknown operator: {kind} (operator {index})", _SUPPORTED_HINT
+                f"{self.name} has an unknown operator: {kind} (operator {index})",
+                _FIXED_SHAPE_HINT if kind in _DYNAMIC_KINDS else _SUPPORTED_HINT,
             )
         return kind
 
