@@ -127,14 +127,18 @@ class BatchedCoreset:
                 if len(block):
                     self._reduce()
 
-    def select(self) -> Float32:
-        """The bank, float32 (n, D), farthest first.
+    def select(self, least: int | None = None) -> Float32:
+        """The bank, float32 (n, D), farthest first: its first rows are the bank of any smaller n.
+
+        Args:
+            least: rows that will do when fewer than n came; n by default.
 
         Raises:
-            VadgenError: when fewer than n rows came.
+            VadgenError: when fewer rows came.
         """
         rows = self._rows[: self._used]
-        return rows[greedy_k_center(rows, self._n, self._rng).indices]
+        n = max(min(self._n, len(rows)), self._n if least is None else least)
+        return rows[greedy_k_center(rows, n, self._rng).indices]
 
     def _reduce(self) -> None:
         rows = self._rows[: self._used]
@@ -213,7 +217,7 @@ def _farthest_first(points: Float32, n: int) -> Selection:
 
 
 def _farthest(nearest: Float32, n: int) -> Int64:
-    """The `n` or `n + 1` points with the greatest distance, the first of them included, ascending."""
+    """The `n` points with the greatest distance and the first of the farthest, ascending."""
     pool = np.argpartition(nearest, len(nearest) - n)[len(nearest) - n :]
     return np.union1d(pool, [nearest.argmax()])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -47,7 +48,7 @@ class Geometry:
         return self.levels[-1].end_dim
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Options:
     """What the user or the picker decided.
 
@@ -57,8 +58,10 @@ class Options:
         n_candidates: rows that the coarse phase of "pqnn" keeps.
         n_subspaces: M, for "adc" and "pqnn".
         bits: of a code, 4 or 8; of a value for "flat".
+        n_centroids: Ks, when it is not all that the bits can tell apart.
         halve: whether the finest tap is averaged to half its resolution.
         coreset_memory: bytes that the selection may take.
+        trim: fraction of the training patches to drop as suspicious.
     """
 
     search: Search = "adc"
@@ -68,6 +71,22 @@ class Options:
     bits: int = 8
     halve: bool = True
     coreset_memory: int = 512 * 1024**2
+    trim: float = 0.0
+    n_centroids: int | None = None
+
+    @property
+    def is_flat8(self) -> bool:
+        """Whether rows are kept as int8 values, without codes."""
+        return self.search == "flat" and self.bits == 8
+
+    @property
+    def centroids(self) -> int:
+        """Ks."""
+        return self.n_centroids or 1 << self.bits
+
+    def subspaces(self, dims: int) -> int:
+        """M; a flat bank of codes has a code for each dimension."""
+        return dims if self.search == "flat" else self.n_subspaces
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,8 +195,7 @@ def fit(batches: Batches, values: Sequence[Value], options: Options, seed: int) 
     geometry = lay_out(values, options.halve)
     rng = np.random.default_rng(seed)
     coreset = BatchedCoreset(options.n_codes, geometry.dims, options.coreset_memory, rng)
-    for outputs in batches():
-        coreset.add(features(outputs, geometry).reshape(-1, geometry.dims))
+    add_batches(batches, geometry, options.trim, coreset, seed)
     return freeze(coreset.select(), geometry, options, seed)
 
 
@@ -198,11 +216,10 @@ def freeze(
     scale = max(float(np.abs(rows).max()), 1e-12) / LIMIT
     steps = rows / np.float32(scale)
     bank: Bank
-    if options.search == "flat" and options.bits == 8:
+    if options.is_flat8:
         bank = FlatBank(np.rint(steps).astype(np.int8))
     else:
-        subspaces = geometry.dims if options.search == "flat" else options.n_subspaces
-        bank = quantize(steps, subspaces, options.bits, seed)
+        bank = quantize(steps, options.subspaces(geometry.dims), options.centroids, seed)
     return PatchcoreTables(
         _with_scale(geometry, scale), bank, options.search, options.n_candidates, scale
     )
@@ -262,15 +279,14 @@ def bank_levels(bank: Bank, levels: Sequence[Level]) -> tuple[BankLevel, ...]:
 def _table_rows(bank: PqBank, n_subspaces: int) -> int:
     """Rows from which on a level's tables cost less than distances straight from the codewords.
 
-    A term of a distance takes about 4 instructions either way; a table of paired codes takes 3 for
-    each of its 256 sums, and a look-up 5.
+    A distance to a centroid costs the same either way.
     """
     sub_dims = bank.codewords.shape[2]
     if bank.bits == 8:
-        build, look_ups, direct = 256 * (4 * sub_dims + 6), 5.0, 4 * sub_dims + 8
+        build, look_up = bank.codewords.shape[1] * _centroid_cost(sub_dims), _LOOK_UP
     else:
-        build, look_ups, direct = 16 * (4 * sub_dims + 6) + 128 * 3, 2.5, 4 * sub_dims + 10
-    return math.ceil(build / (direct - look_ups)) if n_subspaces else 0
+        build, look_up = 16 * _centroid_cost(sub_dims) + 128 * _SUM, _LOOK_UP / 2
+    return math.ceil(build / (_centroid_cost(sub_dims) - look_up)) if n_subspaces else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,6 +328,7 @@ class PatchcoreCode:
     n_candidates: int
     sub_dims: int
     bits: int
+    n_centroids: int
     codewords: NDArray[np.int8] | None
     parts: tuple[_Part, ...]
     taps: tuple[_TapFields, ...]
@@ -369,6 +386,7 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
         n_candidates=tables.n_candidates,
         sub_dims=1 if isinstance(bank, FlatBank) else bank.codewords.shape[2],
         bits=8 if isinstance(bank, FlatBank) else bank.bits,
+        n_centroids=0 if isinstance(bank, FlatBank) else bank.codewords.shape[1],
         codewords=None if isinstance(bank, FlatBank) else bank.codewords,
         parts=parts,
         taps=tuple(taps),
@@ -390,23 +408,211 @@ def summary(tables: PatchcoreTables) -> str:
 
 def table_words(tables: PatchcoreTables) -> int:
     """uint32 words of scratch that the search needs."""
-    if isinstance(tables.bank, FlatBank):
-        return 0
-    parts = bank_levels(tables.bank, tables.geometry.levels)
-    words = 256 * max(part.rows.shape[1] for part in parts)
-    if tables.search == "pqnn":
-        words += 2 * tables.n_candidates + -(-tables.geometry.dims // 4)
-    return words
+    return ledger(tables.geometry, options_of(tables)).table_bytes // 4
 
 
 def state_bytes(tables: PatchcoreTables) -> int:
     """RAM of the detector for one image, as `vad_patchcore_begin` lays it out."""
-    levels = tables.geometry.levels
+    return ledger(tables.geometry, options_of(tables)).ram_bytes
+
+
+def options_of(tables: PatchcoreTables) -> Options:
+    """The kind and sizes of a frozen bank."""
+    bank = tables.bank
+    if isinstance(bank, FlatBank):
+        return Options("flat", bank.n_codes, tables.n_candidates, 0, 8)
+    n_subspaces, n_centroids, _ = bank.codewords.shape
+    return Options(
+        tables.search,
+        bank.n_codes,
+        tables.n_candidates,
+        n_subspaces,
+        bank.bits,
+        n_centroids=n_centroids,
+    )
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a memory bank takes, in bytes, without fitting it.
+
+    Attributes:
+        codeword_bytes, code_bytes: flash: codebooks, and codes or int8 rows.
+        table_bytes: RAM: look-up tables, candidates of "pqnn".
+        list_bytes: RAM: rows that may still be nearest.
+        map_bytes: RAM: patches of the image, rows of the taps, the query.
+        cell_bytes: RAM: scores and nearest rows.
+        float_bytes: the same bank as float32 rows.
+    """
+
+    codeword_bytes: int
+    code_bytes: int
+    table_bytes: int
+    list_bytes: int
+    map_bytes: int
+    cell_bytes: int
+    float_bytes: int
+
+    @property
+    def flash_bytes(self) -> int:
+        """Codebooks and codes."""
+        return self.codeword_bytes + self.code_bytes
+
+    @property
+    def ram_bytes(self) -> int:
+        """The detector's state over one image."""
+        return self.table_bytes + self.list_bytes + self.map_bytes + self.cell_bytes
+
+
+def ledger(geometry: Geometry, options: Options) -> Ledger:
+    """Flash and RAM of a bank of the given kind and sizes."""
+    levels, n, dims = geometry.levels, options.n_codes, geometry.dims
+    row_bytes = level_row_bytes(geometry, options)
+    table_bytes = 0 if options.is_flat8 else 1024 * max(row_bytes)
+    if options.search == "pqnn":
+        table_bytes += 8 * options.n_candidates + -(-dims // 4) * 4
     cells = levels[-1].rows * levels[-1].cols
-    kept = (len(levels) - 1) * tables.bank.n_codes + 1
-    maps = sum(level.rows * level.cols * level.dims for level in levels)
     rings = sum(
         tap.patch.window * value.row_bytes
-        for tap, value in zip(tables.geometry.taps, tables.geometry.values, strict=True)
+        for tap, value in zip(geometry.taps, geometry.values, strict=True)
     )
-    return 4 * table_words(tables) + 6 * cells + 6 * kept + maps + rings + levels[-1].end_dim
+    return Ledger(
+        codeword_bytes=0 if options.is_flat8 else options.centroids * dims,
+        code_bytes=n * sum(row_bytes),
+        table_bytes=table_bytes,
+        list_bytes=6 * ((len(levels) - 1) * n + 1),
+        map_bytes=sum(v.rows * v.cols * v.dims for v in levels) + rings + dims,
+        cell_bytes=6 * cells,
+        float_bytes=4 * n * dims,
+    )
+
+
+def level_row_bytes(geometry: Geometry, options: Options) -> tuple[int, ...]:
+    """Bytes of a row in each level."""
+    if options.is_flat8:
+        return tuple(level.dims for level in geometry.levels)
+    sub_dims = geometry.dims // max(options.subspaces(geometry.dims), 1)
+    ends = [0, *(level.end_dim // max(sub_dims, 1) for level in geometry.levels)]
+    return tuple(-(-(b - a) * options.bits // 8) for a, b in itertools.pairwise(ends))
+
+
+# Instructions on a Cortex-M7, measured with `-O2`: a look-up, a sum of two tables' entries, what a
+# row costs beside its look-ups, a value of a patch; and the share of rows that each finer level
+# still looks at, seen on real parts.
+_LOOK_UP = 5.5
+_SUM = 3.0
+_ROW = 25.0
+_PATCH = 78.0
+_STILL = 0.2
+
+
+def _centroid_cost(sub_dims: int) -> float:
+    """Instructions of a sub-vector's distance to one centroid."""
+    return 5.0 * sub_dims + 27.0
+
+
+def instructions(geometry: Geometry, options: Options) -> int:
+    """Estimate of the detector's instructions for one image on a Cortex-M7."""
+    levels, n = geometry.levels, options.n_codes
+    total = sum(_PATCH * v.rows * v.cols * v.dims for v in levels)
+    share = 1.0
+    for level, row_bytes in zip(levels, level_row_bytes(geometry, options), strict=True):
+        cells, rows = level.rows * level.cols, n * share
+        if options.is_flat8:
+            total += cells * rows * (4.7 * row_bytes + _ROW)
+        else:
+            sub_dims = geometry.dims // options.subspaces(geometry.dims)
+            if options.bits == 8:
+                build = row_bytes * options.centroids * _centroid_cost(sub_dims)
+            else:
+                build = row_bytes * (32 * _centroid_cost(sub_dims) + 256 * _SUM)
+            scan = rows * (_LOOK_UP * row_bytes + _ROW)
+            codes = row_bytes * 8 // options.bits
+            direct = rows * (codes * _centroid_cost(sub_dims) / 2 + _ROW)
+            total += cells * min(build + scan, direct) * (2 if options.search == "pqnn" else 1)
+        share = share if options.search == "pqnn" else share * _STILL
+    if options.search == "pqnn":
+        last = levels[-1]
+        total += last.rows * last.cols * options.n_candidates * 8 * geometry.dims
+    return round(total)
+
+
+def python_bytes(tables: PatchcoreTables) -> int:
+    """Bytes that the bank's Python objects hold when a library searches it in floats.
+
+    What the thesis calls the object memory dump: a float32 bank, or nanopq's float32 codebooks with
+    its codes.
+    """
+    bank = tables.bank
+    if isinstance(bank, FlatBank):
+        return sys.getsizeof(np.zeros(bank.rows.shape, np.float32))
+    words = sys.getsizeof(np.zeros(bank.codewords.shape, np.float32))
+    return words + sys.getsizeof(np.zeros(bank.codes.shape, np.uint8))
+
+
+_REFERENCE_IMAGES = 256
+_REFERENCE_PATCHES = 8  # of an image
+
+
+def add_batches(
+    batches: Batches, geometry: Geometry, trim: float, coreset: BatchedCoreset, seed: int
+) -> None:
+    """Adds all patches to the coreset, but for the fraction `trim` that resembles no other image.
+
+    A patch of a bad training image has its like in that image alone. Patches of up to 256 images
+    are drawn as reference; a patch's novelty is its distance from the nearest of those that come
+    from another image. Patches beyond the (1 - trim) quantile of the references' own novelty are
+    dropped.
+
+    Args:
+        batches: int8 taps of the training normals; called twice when `trim` is not 0.
+        geometry: of `lay_out`.
+        trim: in [0, 0.5].
+        coreset: takes the patches.
+        seed: of the draw.
+    """
+    if trim == 0:
+        for outputs in batches():
+            coreset.add(features(outputs, geometry).reshape(-1, geometry.dims))
+        return
+    reference, owners = _draw_reference(batches, geometry, seed)
+    own = _novelty(reference, owners, reference, owners)
+    threshold = np.quantile(own[np.isfinite(own)], 1 - trim) if len(set(owners)) > 1 else np.inf
+    image = 0
+    for outputs in batches():
+        vectors = features(outputs, geometry)
+        for patches in vectors.reshape(len(vectors), -1, geometry.dims):
+            here = np.full(len(patches), image)
+            coreset.add(patches[_novelty(patches, here, reference, owners) <= threshold])
+            image += 1
+
+
+def _draw_reference(
+    batches: Batches, geometry: Geometry, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Patches of a uniform draw of images (reservoir sampling), and the images they come from."""
+    rng = np.random.default_rng(seed)
+    slots: dict[int, tuple[int, NDArray[np.float32]]] = {}
+    image = 0
+    for outputs in batches():
+        vectors = features(outputs, geometry)
+        for patches in vectors.reshape(len(vectors), -1, geometry.dims):
+            slot = image if image < _REFERENCE_IMAGES else int(rng.integers(image + 1))
+            picked = rng.permutation(len(patches))[:_REFERENCE_PATCHES]
+            if slot < _REFERENCE_IMAGES:
+                slots[slot] = (image, patches[picked])
+            image += 1
+    owners = np.concatenate([np.full(len(p), i) for i, p in slots.values()])
+    return np.concatenate([p for _, p in slots.values()]), owners
+
+
+def _novelty(
+    patches: NDArray[np.float32],
+    images: NDArray[np.int64],
+    reference: NDArray[np.float32],
+    owners: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Squared distance from the nearest reference patch of another image."""
+    distances = (reference**2).sum(axis=1) - 2 * (patches @ reference.T)
+    distances[images[:, None] == owners[None]] = np.inf
+    return np.asarray(distances.min(axis=1) + (patches**2).sum(axis=1))

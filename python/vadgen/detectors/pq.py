@@ -16,6 +16,7 @@ Float32 = NDArray[np.float32]
 
 LIMIT = 127
 _ITERATIONS = 20
+_TRAINING = 4096  # rows that k-means sees, farthest first
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class PqBank:
     """Rows as codes: row n is the concatenation over m of `codewords[m][codes[n][m]]`.
 
     Attributes:
-        codewords: int8 (M, Ks, Ds), Ks = 16 or 256, values in [-127, 127].
+        codewords: int8 (M, Ks, Ds), 1 < Ks <= 256, values in [-127, 127].
         codes: uint8 (N, M), values below Ks.
     """
 
@@ -54,7 +55,7 @@ class PqBank:
     @property
     def bits(self) -> int:
         """Bits of one code: 4 or 8."""
-        return 4 if self.codewords.shape[1] == 16 else 8
+        return 4 if self.codewords.shape[1] <= 16 else 8
 
     def decode(self) -> Int8:
         """The rows, int8 (N, M * Ds)."""
@@ -70,7 +71,7 @@ def divisors(dims: int, least: int = 1) -> tuple[int, ...]:
     return tuple(m for m in range(least, dims + 1) if dims % m == 0)
 
 
-def quantize(rows: Float32, n_subspaces: int, bits: int, seed: int) -> PqBank:
+def quantize(rows: Float32, n_subspaces: int, n_centroids: int, seed: int) -> PqBank:
     """Trains nanopq's product quantizer on the bank itself, and rounds its codewords.
 
     The bank is what the codes have to tell apart, so it is the training set: trained on all patches
@@ -79,7 +80,7 @@ def quantize(rows: Float32, n_subspaces: int, bits: int, seed: int) -> PqBank:
     Args:
         rows: float32 (N, D), in steps of the int8 scale, |values| <= 127.
         n_subspaces: M; divides D.
-        bits: 4 or 8.
+        n_centroids: Ks; a code takes 4 bits when it is 16, else 8.
         seed: of k-means.
 
     Raises:
@@ -88,7 +89,6 @@ def quantize(rows: Float32, n_subspaces: int, bits: int, seed: int) -> PqBank:
     import nanopq
 
     n_codes, dims = rows.shape
-    n_centroids = 1 << bits
     if n_subspaces > dims or dims % n_subspaces:
         near = sorted(divisors(dims), key=lambda m: (abs(m - n_subspaces), m))[:4]
         raise VadgenError(
@@ -96,15 +96,15 @@ def quantize(rows: Float32, n_subspaces: int, bits: int, seed: int) -> PqBank:
             f"ask for --subspaces {', '.join(str(m) for m in sorted(near))}",
         )
     if n_codes < n_centroids:
-        fits = ", or --bits 4" if bits == 8 and n_codes >= 16 else ""
+        fits = ", or --bits 4" if n_centroids > 16 and n_codes >= 16 else ""
         raise VadgenError(
-            f"{n_codes} rows are fewer than the {n_centroids} centroids of a {bits}-bit code",
+            f"{n_codes} rows are fewer than the {n_centroids} centroids of a subspace",
             f"ask for --codes {n_centroids} or more, or --search flat{fits}",
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # k-means left a centroid without rows
         quantizer = nanopq.PQ(n_subspaces, n_centroids, verbose=False)
-        quantizer.fit(rows.astype(np.float32), iter=_ITERATIONS, seed=seed)
+        quantizer.fit(rows[:_TRAINING].astype(np.float32), iter=_ITERATIONS, seed=seed)
     codewords = np.clip(np.rint(quantizer.codewords), -LIMIT, LIMIT).astype(np.int8)
     return PqBank(codewords, encode(codewords, rows))
 
@@ -134,4 +134,4 @@ def pack(codes: UInt8, bits: int) -> UInt8:
     if bits == 8:
         return codes
     padded = np.pad(codes, ((0, 0), (0, codes.shape[1] % 2)))
-    return padded[:, 0::2] | (padded[:, 1::2] << 4)
+    return (padded[:, 0::2] | (padded[:, 1::2] << 4)).astype(np.uint8)

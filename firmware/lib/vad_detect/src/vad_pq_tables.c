@@ -4,10 +4,10 @@
 
 uint32_t vad_pq_encode(const vad_pq_bank_t *bank, uint32_t subspace, const int8_t *query) {
     const uint32_t dims = bank->sub_dims;
-    const int8_t *centroid = bank->codewords + ((subspace * dims) << bank->bits);
+    const int8_t *centroid = bank->codewords + subspace * dims * bank->n_centroids;
     uint32_t nearest = 0;
     uint32_t least = UINT32_MAX;
-    for (uint32_t k = 0; k < 1u << bank->bits; k++) {
+    for (uint32_t k = 0; k < bank->n_centroids; k++) {
         const uint32_t d = vad_squared_distance(query + subspace * dims, centroid, dims);
         if (d < least) {
             least = d;
@@ -60,7 +60,8 @@ void vad_pq_make_tables(const vad_pq_bank_t *bank, const vad_pq_level_t *level, 
         }
         uint32_t *table = tables + byte * 256;
         if (bank->bits == 8) {
-            after += centroid_distances(bank, level->first_subspace + byte, 256, query, table);
+            after += centroid_distances(bank, level->first_subspace + byte, bank->n_centroids,
+                                        query, table);
         } else {
             after += paired_distances(bank, level->first_subspace + 2 * byte, level->end_subspace,
                                       query, table);
@@ -79,7 +80,7 @@ uint32_t vad_pq_level_distance(const vad_pq_bank_t *bank, const vad_pq_level_t *
     const uint32_t dims = bank->sub_dims;
     const uint8_t *code = level->codes + (size_t)row * level->row_bytes;
     const int8_t *part = query + level->first_subspace * dims;
-    const int8_t *codeword = bank->codewords + ((level->first_subspace * dims) << bank->bits);
+    const int8_t *codeword = bank->codewords + level->first_subspace * dims * bank->n_centroids;
     for (uint32_t m = level->first_subspace; m < level->end_subspace && sum < bound; m++) {
         uint32_t k = *code;
         if (bank->bits == 8) {
@@ -92,7 +93,7 @@ uint32_t vad_pq_level_distance(const vad_pq_bank_t *bank, const vad_pq_level_t *
         }
         sum += vad_squared_distance(part, codeword + k * dims, dims);
         part += dims;
-        codeword += dims << bank->bits;
+        codeword += dims * bank->n_centroids;
     }
     return sum;
 }

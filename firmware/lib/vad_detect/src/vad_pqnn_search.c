@@ -49,7 +49,7 @@ static void quantize(const vad_pq_bank_t *bank, const vad_pq_level_t *level, con
     const uint32_t dims = bank->sub_dims;
     for (uint32_t m = level->first_subspace; m < level->end_subspace; m++) {
         const uint32_t k = vad_pq_encode(bank, m, query);
-        memcpy(own + m * dims, bank->codewords + ((m << bank->bits) + k) * dims, dims);
+        memcpy(own + m * dims, bank->codewords + (m * bank->n_centroids + k) * dims, dims);
     }
 }
 

@@ -1,0 +1,257 @@
+"""Chooses the kind and the sizes of PatchCore's memory bank for a board, by measuring.
+
+No defective picture exists when a detector is built. Two judges stand in: how true a bank's
+distances are on normals that it has not seen, and how well it tells defects painted on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen.detectors.coreset import BatchedCoreset
+from vadgen.detectors.patchcore import (
+    Batches,
+    Geometry,
+    Options,
+    Outputs,
+    PatchcoreTables,
+    Search,
+    add_batches,
+    features,
+    freeze,
+    instructions,
+    lay_out,
+    ledger,
+)
+from vadgen.detectors.pq import divisors
+from vadgen.errors import Exit, VadgenError
+from vadgen.lower import Value
+
+MAX_CODES = 4096
+_AUROC_TIE = 0.005
+_ERROR_TIE = 1.1
+_SUB_DIMS = {4: (2, 4, 8), 8: (8, 16)}  # of the quantizers that are weighed, by bits
+_CENTROIDS = {4: (16,), 8: (64, 256)}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user fixed; None and "auto" leave it open."""
+
+    search: str = "auto"
+    n_codes: int | None = None
+    n_candidates: int | None = None
+    n_subspaces: int | None = None
+    bits: int | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the board has left: bytes of flash for the bank, of RAM for the state, instructions."""
+
+    flash_bytes: int
+    ram_bytes: int
+    instructions: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One bank that was weighed.
+
+    Attributes:
+        options: its kind and sizes.
+        flash_bytes, ram_bytes, instructions: what it takes; instructions are an estimate.
+        error: of its distances on held-out normals against the largest float bank's, root mean
+            square without the mean, over the spread of those distances.
+        painted_auroc: image AUROC of painted defects against held-out normals; None without.
+    """
+
+    options: Options
+    flash_bytes: int
+    ram_bytes: int
+    instructions: int
+    error: float
+    painted_auroc: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The bank chosen, frozen, and all that were weighed, the chosen one first."""
+
+    tables: PatchcoreTables
+    judged: tuple[Judged, ...]
+
+
+def pick(
+    train: Batches,
+    normals: Outputs,
+    painted: Outputs | None,
+    values: Sequence[Value],
+    given: Given,
+    limits: Limits,
+    base: Options,
+    seed: int,
+) -> Choice:
+    """Fits one coreset and weighs the banks that its rows make within the limits.
+
+    Among the banks whose painted AUROC is within 0.005 of the best, those whose error is within a
+    tenth of the least are as good; of these the one with the fewest instructions is taken.
+
+    Args:
+        train: int8 taps of the training normals, in batches, each time it is called.
+        normals: int8 taps of held-out normals.
+        painted: int8 taps of held-out normals with painted defects, or None.
+        values: the taps, finest first.
+        given: what the user fixed.
+        limits: what the board has left.
+        base: options that are not chosen here.
+        seed: of every random choice.
+
+    Raises:
+        VadgenError: DOES_NOT_FIT when no bank that was asked for fits, with the least that does.
+    """
+    geometry = lay_out(values, base.halve)
+    options = _fitting(geometry, given, limits, base)
+    n_rows = max(o.n_codes for o in options)
+    coreset = BatchedCoreset(
+        n_rows, geometry.dims, base.coreset_memory, np.random.default_rng(seed)
+    )
+    add_batches(train, geometry, base.trim, coreset, seed)
+    rows = coreset.select(least=min(given.n_codes or 1, n_rows))
+    options = [replace(o, n_codes=min(o.n_codes, len(rows))) for o in options]
+    options = [o for o in options if o.is_flat8 or o.n_codes >= o.centroids] or options
+    truth = _float_distances(normals, rows, geometry)
+    weighed = []
+    for option in options:
+        tables = freeze(rows[: option.n_codes], geometry, option, seed)
+        weighed.append((_judge(tables, option, truth, normals, painted), tables))
+    order = _ranked([judged for judged, _ in weighed])
+    return Choice(weighed[order[0]][1], tuple(weighed[i][0] for i in order))
+
+
+def _fitting(geometry: Geometry, given: Given, limits: Limits, base: Options) -> list[Options]:
+    """The kinds that were asked for, each with as many rows as the limits allow."""
+    fitting, least = [], None
+    for option in _kinds(geometry.dims, given, base):
+        smallest = given.n_codes or (1 if option.is_flat8 else option.centroids)
+        n = given.n_codes or MAX_CODES
+        while n > smallest and not _fits(geometry, replace(option, n_codes=n), limits):
+            n -= max(1, n // 64)
+        option = replace(option, n_codes=n, n_candidates=min(option.n_candidates, n))
+        if _fits(geometry, option, limits):
+            fitting.append(option)
+        elif (
+            least is None
+            or ledger(geometry, option).flash_bytes < ledger(geometry, least).flash_bytes
+        ):
+            least = option
+    if not fitting:
+        assert least is not None
+        lack = ledger(geometry, least).flash_bytes - limits.flash_bytes
+        part, missing = (
+            ("flash", lack)
+            if lack > 0
+            else (
+                "RAM",
+                ledger(geometry, least).ram_bytes - limits.ram_bytes,
+            )
+        )
+        raise VadgenError(
+            f"no memory bank fits: the smallest asked for lacks {max(missing, 0)} bytes of {part}",
+            f"ask for fewer than --codes {least.n_codes}, for --bits 4, or for a smaller --input",
+            Exit.DOES_NOT_FIT,
+        )
+    return fitting
+
+
+def _fits(geometry: Geometry, option: Options, limits: Limits) -> bool:
+    return (
+        ledger(geometry, option).flash_bytes <= limits.flash_bytes
+        and ledger(geometry, option).ram_bytes <= limits.ram_bytes
+        and instructions(geometry, option) <= limits.instructions
+    )
+
+
+def _kinds(dims: int, given: Given, base: Options) -> Iterator[Options]:
+    for bits in (4, 8) if given.bits is None else (given.bits,):
+        if given.search in ("auto", "flat") and given.n_subspaces is None:
+            yield replace(base, search="flat", bits=bits)
+        if given.search == "flat":
+            continue
+        search: Search = "pqnn" if given.search == "pqnn" else "adc"
+        counts = {_divisor(dims, dims / ds) for ds in _SUB_DIMS[bits]}
+        for m in sorted(counts) if given.n_subspaces is None else (given.n_subspaces,):
+            for n_centroids in _CENTROIDS[bits] if given.search == "auto" else (1 << bits,):
+                yield replace(
+                    base,
+                    search=search,
+                    bits=bits,
+                    n_subspaces=m,
+                    n_candidates=given.n_candidates or base.n_candidates,
+                    n_centroids=n_centroids,
+                )
+
+
+def _divisor(dims: int, wanted: float) -> int:
+    return min(divisors(dims), key=lambda m: abs(m - wanted))
+
+
+def _float_distances(
+    outputs: Outputs, rows: NDArray[np.float32], geometry: Geometry
+) -> NDArray[np.float64]:
+    """Distance of each patch from the nearest row, in features' units."""
+    norms = (rows**2).sum(axis=1)
+    distances = []
+    for i in range(len(outputs[0])):
+        vectors = features(tuple(o[i : i + 1] for o in outputs), geometry)
+        x = vectors.reshape(-1, geometry.dims)
+        squared = (x**2).sum(axis=1) + (norms - 2 * (x @ rows.T)).min(axis=1)
+        distances.append(np.sqrt(np.maximum(squared.astype(np.float64), 0)))
+    return np.concatenate(distances)
+
+
+def _judge(
+    tables: PatchcoreTables,
+    option: Options,
+    truth: NDArray[np.float64],
+    normals: Outputs,
+    painted: Outputs | None,
+) -> Judged:
+    cells, scores = tables.score(normals)
+    error = np.sqrt(cells.reshape(-1).astype(np.float64)) * tables.scale - truth
+    geometry = tables.geometry
+    return Judged(
+        option,
+        ledger(geometry, option).flash_bytes,
+        ledger(geometry, option).ram_bytes,
+        instructions(geometry, option),
+        float(error.std() / max(float(truth.std()), 1e-12)),
+        None if painted is None else _auroc(scores, tables.score(painted)[1]),
+    )
+
+
+def _auroc(normal: NDArray[np.uint32], anomalous: NDArray[np.uint32]) -> float:
+    """Share of pairs in which the anomalous score is greater; ties count half."""
+    greater = (anomalous[:, None] > normal[None]).mean()
+    equal = (anomalous[:, None] == normal[None]).mean()
+    return float(greater + equal / 2)
+
+
+def _ranked(judged: Sequence[Judged]) -> list[int]:
+    """Indices of the banks, the one to take first."""
+    best = max(j.painted_auroc or 0.0 for j in judged)
+    tells = [j for j in judged if (j.painted_auroc or 0.0) >= best - _AUROC_TIE]
+    least = min(j.error for j in tells)
+
+    def key(i: int) -> tuple[bool, bool, float]:
+        j = judged[i]
+        is_good = (j.painted_auroc or 0.0) >= best - _AUROC_TIE
+        is_true = j.error <= least * _ERROR_TIE
+        rest = j.instructions if is_good and is_true else j.error
+        return (not is_good, not is_true, float(rest))
+
+    return sorted(range(len(judged)), key=key)

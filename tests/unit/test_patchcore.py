@@ -1,0 +1,223 @@
+"""PatchCore's fit, its ledger, trimming, and the choice of a bank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vadgen.detectors.patchcore import (
+    Geometry,
+    Options,
+    Outputs,
+    code,
+    features,
+    fit,
+    freeze,
+    instructions,
+    lay_out,
+    ledger,
+    options_of,
+    patch_multiplier,
+    python_bytes,
+    state_bytes,
+)
+from vadgen.detectors.picker import Given, Limits, pick
+from vadgen.errors import Exit, VadgenError
+from vadgen.lower import Value
+from vadgen.ref.patch import Patch, patches
+
+VALUES = (
+    Value(0, "fine", 16, 16, 8, 0.05, 3),
+    Value(1, "middle", 8, 8, 16, 0.08, -20),
+    Value(2, "coarse", 4, 4, 24, 0.03, 0),
+)
+
+
+def images(n: int, seed: int, spot: bool = False) -> Outputs:
+    """Waves with noise; with `spot` each image has a patch like nothing else."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for v in VALUES:
+        x, y = np.meshgrid(np.arange(v.width) / v.width, np.arange(v.rows) / v.rows)
+        phase = rng.uniform(0, 0.6, (n, 1, 1, 1)) + np.arange(v.channels)
+        wave = 50 * np.sin(4 * x[None, ..., None] + 3 * y[None, ..., None] + phase)
+        noisy = wave + rng.normal(0, 5, (n, v.rows, v.width, v.channels))
+        if spot:
+            part = v.rows // 4
+            noisy[:, part : 2 * part, part : 2 * part] = rng.normal(0, 60, (n, 1, 1, v.channels))
+        out.append(np.clip(np.rint(noisy), -128, 127).astype(np.int8))
+    return tuple(out)
+
+
+def once(outputs: Outputs, size: int = 8) -> Iterator[Outputs]:
+    for i in range(0, len(outputs[0]), size):
+        yield tuple(o[i : i + size] for o in outputs)
+
+
+def test_patches_are_averages_with_zero_padding() -> None:
+    rng = np.random.default_rng(0)
+    tap = rng.integers(-128, 128, (1, 6, 5, 3)).astype(np.int8)
+    for window, stride in ((3, 1), (4, 2)):
+        multiplier, shift = patch_multiplier(0.4 / window**2)
+        got = patches(tap, Patch(-7, window, stride, multiplier, shift))
+        padded = np.pad(tap[0].astype(float) + 7, ((1, 4), (1, 4), (0, 0)))
+        for y in range(got.shape[1]):
+            for x in range(got.shape[2]):
+                part = padded[y * stride :, x * stride :][:window, :window]
+                mean = part.sum(axis=(0, 1)) / window**2 * 0.4
+                assert np.abs(got[0, y, x] - np.clip(mean, -127, 127)).max() <= 0.51
+
+
+@pytest.mark.parametrize("real", [1e-7, 0.003, 0.25, 0.9999999, 7.0, 5000.0])
+def test_multiplier_is_close(real: float) -> None:
+    multiplier, shift = patch_multiplier(real)
+    assert 0 <= multiplier < 1 << 18
+    assert 1 <= shift <= 30
+    assert multiplier / 2**shift == pytest.approx(real, rel=1e-5, abs=2**-31)
+
+
+def test_levels_are_coarsest_first_and_share_a_resolution() -> None:
+    geometry = lay_out(VALUES, halve=True)
+    assert [(v.rows, v.first_dim, v.end_dim) for v in geometry.levels] == [(4, 0, 24), (8, 24, 48)]
+    assert [(t.level, t.first_dim, t.patch.window) for t in geometry.taps] == [
+        (1, 0, 4),
+        (1, 8, 3),
+        (0, 0, 3),
+    ]
+    assert [v.rows for v in lay_out(VALUES, halve=False).levels] == [4, 8, 16]
+    assert [v.rows for v in lay_out(VALUES[:1], halve=True).levels] == [16]
+
+
+def test_integer_distances_follow_real_ones() -> None:
+    train, test = images(24, 0), images(6, 1, spot=True)
+    tables = fit(lambda: once(train), VALUES, Options("flat", 300), seed=0)
+    cells, scores = tables.score(test)
+    geometry = lay_out(VALUES, halve=True)
+    bank = features(train, geometry).reshape(-1, geometry.dims)
+    normal = images(6, 2)
+    vectors = features(normal, geometry)
+    rows = tables.bank.decode() * tables.scale
+    real = np.sqrt(((vectors[..., None, :] - rows) ** 2).sum(axis=-1).min(axis=-1))
+    found = np.sqrt(tables.score(normal)[0]) * tables.scale
+    assert np.abs(found - real).max() < 0.05 * real.max()
+    assert (scores == cells.max(axis=(1, 2))).all()
+    assert scores.min() > tables.score(normal)[1].max()
+    assert np.abs(bank).max() == pytest.approx(127 * tables.scale, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options("flat", 200, bits=8),
+        Options("flat", 60, bits=4),
+        Options("adc", 260, n_subspaces=6, bits=8),
+        Options("adc", 100, n_subspaces=6, bits=8, n_centroids=64),
+        Options("adc", 60, n_subspaces=16, bits=4),
+        Options("pqnn", 60, n_subspaces=12, bits=4, n_candidates=9),
+    ],
+)
+def test_ledger_counts_what_is_printed(options: Options) -> None:
+    train = images(12, 0)
+    tables = fit(lambda: once(train), VALUES, options, seed=0)
+    printed = code(tables)
+    words = 0 if printed.codewords is None else printed.codewords.nbytes
+    count = ledger(tables.geometry, options)
+    assert count.flash_bytes == words + sum(part.rows.nbytes for part in printed.parts)
+    assert count.table_bytes == 4 * printed.table_words
+    assert count.ram_bytes == state_bytes(tables)
+    assert count == ledger(tables.geometry, options_of(tables))
+    assert count.float_bytes == 4 * options.n_codes * 48
+    assert python_bytes(tables) > (4 * words or count.float_bytes)
+
+
+def test_same_seed_same_tables() -> None:
+    train = images(12, 0)
+    options = Options("adc", 100, n_subspaces=12, bits=4)
+    first, second = (fit(lambda: once(train), VALUES, options, seed=4) for _ in range(2))
+    np.testing.assert_array_equal(first.bank.decode(), second.bank.decode())
+    assert first.scale == second.scale
+
+
+def test_trimming_keeps_bad_images_out_of_the_bank() -> None:
+    good, bad = images(40, 0), images(2, 9, spot=True)
+    train = tuple(np.concatenate([g, b]) for g, b in zip(good, bad, strict=True))
+    normal = images(10, 5)
+    margins = []
+    for trim in (0.0, 0.02):
+        tables = fit(lambda: once(train), VALUES, Options("flat", 400, trim=trim), seed=0)
+        margins.append(tables.score(bad)[1].min() / tables.score(normal)[1].max())
+    assert margins[0] < 1 < 2 < margins[1]
+
+
+def test_fit_refuses_what_cannot_be() -> None:
+    train = images(2, 0)
+    with pytest.raises(VadgenError, match="128 patches are fewer than the 500 rows"):
+        fit(lambda: once(train), VALUES, Options("flat", 500), seed=0)
+    with pytest.raises(VadgenError, match="0 patches are fewer"):
+        fit(lambda: iter(()), VALUES, Options("flat", 10), seed=0)
+    with pytest.raises(VadgenError, match="7 subspaces do not divide 48"):
+        fit(lambda: once(train), VALUES, Options("adc", 64, n_subspaces=7, bits=4), seed=0)
+    many = tuple(Value(i, "t", 2 * i + 2, 2 * i + 2, 4, 0.1, 0) for i in range(6))
+    with pytest.raises(VadgenError, match="6 resolutions"):
+        lay_out(many, halve=False)
+
+
+LIMITS = Limits(flash_bytes=12_000, ram_bytes=60_000, instructions=10**9)
+
+
+def choose(given: Given, limits: Limits = LIMITS) -> tuple[Geometry, tuple[Options, ...]]:
+    train, normals, painted = images(24, 0), images(6, 1), images(6, 2, spot=True)
+    chosen = pick(lambda: once(train), normals, painted, VALUES, given, limits, Options(), seed=0)
+    options = tuple(j.options for j in chosen.judged)
+    taken = options_of(chosen.tables)
+    assert (taken.search, taken.n_codes, taken.bits) == (
+        options[0].search,
+        options[0].n_codes,
+        options[0].bits,
+    )
+    for j in chosen.judged:
+        assert j.flash_bytes <= limits.flash_bytes
+        assert j.ram_bytes <= limits.ram_bytes
+        assert j.painted_auroc == 1
+    assert chosen.judged[0].error <= 1.1 * min(j.error for j in chosen.judged)
+    return chosen.tables.geometry, options
+
+
+def test_the_picker_weighs_every_kind_that_fits() -> None:
+    _, options = choose(Given())
+    kinds = {(o.search, o.bits) for o in options}
+    assert {("flat", 8), ("flat", 4), ("adc", 4), ("adc", 8)} <= kinds
+
+
+def test_the_picker_keeps_to_what_was_asked_for() -> None:
+    _, options = choose(Given(search="pqnn", n_codes=70, bits=4, n_subspaces=12, n_candidates=5))
+    assert len(options) == 1
+    assert (options[0].search, options[0].n_codes) == ("pqnn", 70)
+    assert options[0].n_candidates == 5
+    _, options = choose(Given(search="flat"))
+    assert {o.search for o in options} == {"flat"}
+
+
+def test_the_picker_says_what_is_missing() -> None:
+    with pytest.raises(VadgenError, match="bytes of flash") as caught:
+        choose(Given(n_codes=500), replace(LIMITS, flash_bytes=1000))
+    assert caught.value.code is Exit.DOES_NOT_FIT
+    with pytest.raises(VadgenError, match="bytes of RAM"):
+        choose(Given(), replace(LIMITS, ram_bytes=3000))
+
+
+def test_more_rows_cost_more_instructions() -> None:
+    geometry = lay_out(VALUES, halve=True)
+    for options in (Options("flat"), Options("adc", n_subspaces=6), Options("pqnn", n_subspaces=6)):
+        costs = [instructions(geometry, replace(options, n_codes=n)) for n in (300, 1000, 4000)]
+        assert costs == sorted(costs)
+        assert costs[0] < costs[2]
+
+
+def test_freezing_a_bank_of_zeros() -> None:
+    geometry = lay_out(VALUES, halve=True)
+    tables = freeze(np.zeros((20, 48), np.float32), geometry, Options("flat", 20), seed=0)
+    assert tables.score(images(1, 0))[1][0] > 0
