@@ -121,7 +121,7 @@ def _depthwise(layer: DepthwiseConv2d, program: Program) -> Call:
     n_taps = len(taps)
     return call(
         "vad_depthwise_dsp",
-        scratch_bytes=4 * n_taps + out.channels,
+        scratch_bytes=4 * n_taps + layer.kernel_w * out.channels,
         weights=np.ascontiguousarray(paired.transpose(2, 0, 3, 1)),
         channels=_channels(
             layer.requant,

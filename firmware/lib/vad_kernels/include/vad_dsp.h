@@ -12,6 +12,10 @@ typedef struct {
     int32_t shift;      /* right shift of the requantization, minus 1: in [0, 21] */
 } vad_dsp_channel_t;
 
+/* Loads stay on their side of it. GCC would hoist them all to the top and spill what it cannot
+ * hold; these cores have twelve registers and nothing to gain from early loads. */
+#define VAD_DSP_IN_ORDER() __asm__ volatile("" ::: "memory")
+
 /* Four int8 in memory order. */
 static inline uint32_t vad_dsp_load(const int8_t *p) {
     uint32_t word;
@@ -67,30 +71,56 @@ typedef struct {
     int32_t a0, b0, a1, b1; /* vector a or b with row 0 or 1 */
 } vad_dsp_dots_t;
 
+/* Requantizes the four sums; out_a and out_b take two outputs each. */
+static inline __attribute__((always_inline)) void vad_dsp_store(const vad_dsp_dots_t *s,
+                                                                const vad_dsp_channel_t *channel,
+                                                                int32_t odd, int8_t *out_a,
+                                                                int8_t *out_b) {
+    /* Read before the stores, which might alias for all the compiler knows. */
+    const int32_t multiplier0 = channel[0].multiplier;
+    const int32_t shift0 = channel[0].shift;
+    const int32_t multiplier1 = channel[1].multiplier;
+    const int32_t shift1 = channel[1].shift;
+    out_a[0] = vad_dsp_finish(s->a0, multiplier0, shift0, odd);
+    out_b[0] = vad_dsp_finish(s->b0, multiplier0, shift0, odd);
+    out_a[1] = vad_dsp_finish(s->a1, multiplier1, shift1, odd);
+    out_b[1] = vad_dsp_finish(s->b1, multiplier1, shift1, odd);
+}
+
+#define VAD_DSP_QUAD(i)                                                                            \
+    do {                                                                                           \
+        const uint32_t w0 = vad_dsp_load(row0 + 4 * (i));                                          \
+        const uint32_t w1 = vad_dsp_load(row1 + 4 * (i));                                          \
+        const uint32_t w0_even = vad_dsp_even(w0);                                                 \
+        const uint32_t w0_odd = vad_dsp_odd(w0);                                                   \
+        const uint32_t w1_even = vad_dsp_even(w1);                                                 \
+        const uint32_t w1_odd = vad_dsp_odd(w1);                                                   \
+        s.a0 = vad_dsp_mac(pair[4 * (i)], w0_even, s.a0);                                          \
+        s.a1 = vad_dsp_mac(pair[4 * (i)], w1_even, s.a1);                                          \
+        s.a0 = vad_dsp_mac(pair[4 * (i) + 1], w0_odd, s.a0);                                       \
+        s.a1 = vad_dsp_mac(pair[4 * (i) + 1], w1_odd, s.a1);                                       \
+        s.b0 = vad_dsp_mac(pair[4 * (i) + 2], w0_even, s.b0);                                      \
+        s.b1 = vad_dsp_mac(pair[4 * (i) + 2], w1_even, s.b1);                                      \
+        s.b0 = vad_dsp_mac(pair[4 * (i) + 3], w0_odd, s.b0);                                       \
+        s.b1 = vad_dsp_mac(pair[4 * (i) + 3], w1_odd, s.b1);                                       \
+        VAD_DSP_IN_ORDER();                                                                        \
+    } while (0)
+
 static inline __attribute__((always_inline)) vad_dsp_dots_t
 vad_dsp_dots(const uint32_t *pair, const int8_t *row0, const int8_t *row1, uint32_t count,
              int32_t bias0, int32_t bias1) {
     vad_dsp_dots_t s = {bias0, bias0, bias1, bias1};
-    const uint32_t *end = pair + 4 * count;
-    do {
-        const uint32_t w0 = vad_dsp_load(row0);
-        const uint32_t w1 = vad_dsp_load(row1);
-        const uint32_t w0_even = vad_dsp_even(w0);
-        const uint32_t w0_odd = vad_dsp_odd(w0);
-        const uint32_t w1_even = vad_dsp_even(w1);
-        const uint32_t w1_odd = vad_dsp_odd(w1);
-        s.a0 = vad_dsp_mac(pair[0], w0_even, s.a0);
-        s.a1 = vad_dsp_mac(pair[0], w1_even, s.a1);
-        s.a0 = vad_dsp_mac(pair[1], w0_odd, s.a0);
-        s.a1 = vad_dsp_mac(pair[1], w1_odd, s.a1);
-        s.b0 = vad_dsp_mac(pair[2], w0_even, s.b0);
-        s.b1 = vad_dsp_mac(pair[2], w1_even, s.b1);
-        s.b0 = vad_dsp_mac(pair[3], w0_odd, s.b0);
-        s.b1 = vad_dsp_mac(pair[3], w1_odd, s.b1);
-        row0 += 4;
-        row1 += 4;
-        pair += 4;
-    } while (pair != end);
+    const uint32_t *end = pair + 4 * (count & ~1u);
+    while (pair != end) {
+        VAD_DSP_QUAD(0);
+        VAD_DSP_QUAD(1);
+        row0 += 8;
+        row1 += 8;
+        pair += 8;
+    }
+    if (count & 1u) {
+        VAD_DSP_QUAD(0);
+    }
     return s;
 }
 

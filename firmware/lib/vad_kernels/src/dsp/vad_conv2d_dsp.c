@@ -57,10 +57,7 @@ void vad_conv2d_dsp(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int8_
         for (uint32_t o = 0; o < op->out_channels; o += 2, channel += 2, weights += 2 * patch) {
             const vad_dsp_dots_t s = vad_dsp_dots(pair, weights, weights + patch, patch / 4,
                                                   channel[0].bias, channel[1].bias);
-            out[o] = vad_dsp_finish(s.a0, channel[0].multiplier, channel[0].shift, odd);
-            out_b[o] = vad_dsp_finish(s.b0, channel[0].multiplier, channel[0].shift, odd);
-            out[o + 1] = vad_dsp_finish(s.a1, channel[1].multiplier, channel[1].shift, odd);
-            out_b[o + 1] = vad_dsp_finish(s.b1, channel[1].multiplier, channel[1].shift, odd);
+            vad_dsp_store(&s, channel, odd, out + o, out_b + o);
         }
         out += 2 * (uint32_t)op->out_channels;
     }

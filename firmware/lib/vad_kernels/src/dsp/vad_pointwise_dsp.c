@@ -47,8 +47,11 @@ static void two_pixels_of_8(const vad_pointwise_dsp_t *op, const int8_t *a, cons
         sum_b = vad_dsp_mac(b2, w1_even, sum_b);
         sum_a = vad_dsp_mac(a3, w1_odd, sum_a);
         sum_b = vad_dsp_mac(b3, w1_odd, sum_b);
-        *out_a++ = vad_dsp_finish(sum_a, channel->multiplier, channel->shift, odd);
-        *out_b++ = vad_dsp_finish(sum_b, channel->multiplier, channel->shift, odd);
+        VAD_DSP_IN_ORDER();
+        const int32_t multiplier = channel->multiplier;
+        const int32_t shift = channel->shift;
+        *out_a++ = vad_dsp_finish(sum_a, multiplier, shift, odd);
+        *out_b++ = vad_dsp_finish(sum_b, multiplier, shift, odd);
     }
 }
 
@@ -63,10 +66,7 @@ static void two_pixels(const vad_pointwise_dsp_t *op, const int8_t *a, const int
          channel += 2, weights += 2 * depth, out_a += 2, out_b += 2) {
         const vad_dsp_dots_t s = vad_dsp_dots(pair, weights, weights + depth, depth / 4,
                                               channel[0].bias, channel[1].bias);
-        out_a[0] = vad_dsp_finish(s.a0, channel[0].multiplier, channel[0].shift, odd);
-        out_b[0] = vad_dsp_finish(s.b0, channel[0].multiplier, channel[0].shift, odd);
-        out_a[1] = vad_dsp_finish(s.a1, channel[1].multiplier, channel[1].shift, odd);
-        out_b[1] = vad_dsp_finish(s.b1, channel[1].multiplier, channel[1].shift, odd);
+        vad_dsp_store(&s, channel, odd, out_a, out_b);
     }
 }
 
