@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,27 +52,30 @@ def save_arrays(
 ) -> None:
     """Writes batches of arrays (n, ...) as `<name>_<i>.npy` with `count` entries each.
 
-    Files are filled in place, so memory holds one batch.
+    Files grow batch by batch, so memory holds one; they are not mapped, because on a full disk a
+    map ends the process where a write is an error.
     """
-    files: list[np.memmap[tuple[int, ...], np.dtype[np.generic]]] = []
     done = 0
-    for batch in batches:
-        if not files:
-            files = [
-                np.lib.format.open_memmap(
-                    folder / f"{name}_{i}.npy", "w+", a.dtype, (count, *a.shape[1:])
-                )
-                for i, a in enumerate(batch)
-            ]
-        for file, array in zip(files, batch, strict=True):
-            file[done : done + len(array)] = array
-        done += len(batch[0])
+    with ExitStack() as stack:
+        files: list[BinaryIO] = []
+        for batch in batches:
+            if not files:
+                for i, array in enumerate(batch):
+                    files.append(stack.enter_context((folder / f"{name}_{i}.npy").open("wb")))
+                    _write_head(files[-1], array, count)
+            for file, array in zip(files, batch, strict=True):
+                file.write(np.ascontiguousarray(array).data)
+            done += len(batch[0])
     assert done == count, (done, count)
-    for file in files:
-        file.flush()
 
 
 def load_arrays(folder: Path, name: str) -> tuple[NDArray[Any], ...]:
     """The arrays of `save_arrays`, read from disk as they are used."""
     found = sorted(folder.glob(f"{name}_*.npy"), key=lambda p: int(p.stem.rpartition("_")[2]))
     return tuple(np.load(p, mmap_mode="r") for p in found)
+
+
+def _write_head(file: BinaryIO, array: NDArray[np.generic], count: int) -> None:
+    """The head of a `.npy` file of `count` entries like those of `array`."""
+    head = np.lib.format.header_data_from_array_1_0(np.empty((0, *array.shape[1:]), array.dtype))
+    np.lib.format.write_array_header_1_0(file, {**head, "shape": (count, *array.shape[1:])})

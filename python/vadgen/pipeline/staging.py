@@ -40,14 +40,25 @@ def staged(out: Path) -> Iterator[Path]:
     try:
         partial.chmod(0o755)
         yield partial
-        old = partial.with_name(partial.name + ".old")
+        _replace(out, partial)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(out: Path, partial: Path) -> None:
+    """Moves `partial` to `out`; what was there before is back if that fails or is stopped."""
+    old = partial.with_name(f"{partial.name}.old")
+    try:
         if out.exists():
             out.rename(old)
         partial.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        if old.exists() and not out.exists():
+            old.rename(out)
         raise
+    finally:
+        if out.exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def shown(path: Path) -> str:
