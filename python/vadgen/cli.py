@@ -456,7 +456,7 @@ def _verdict(obj: Object) -> VadgenError | None:
         )
     needs = obj.get("needs_tool")
     if needs:
-        return VadgenError(needs["message"], f"finish with: {needs['command']}", Exit.TOOL_MISSING)
+        return VadgenError(needs["message"], needs["hint"], Exit.TOOL_MISSING)
     return None
 
 

@@ -37,6 +37,7 @@ BUILT: dict[str, Any] = {
     "needs_tool": None,
     "seconds": 1.0,
 }
+NEEDS = {"message": "no ESP-IDF", "hint": "finish with: pio run -d x", "command": "pio run -d x"}
 
 
 @pytest.fixture
@@ -209,11 +210,11 @@ def test_json_is_alone_on_stdout(pipeline: Any, capfd: Any) -> None:
         ({}, 0),
         ({"parity": {"host": True, "emulator": None}}, 0),
         ({"parity": {"host": True, "emulator": False}}, 3),
-        ({"needs_tool": {"message": "no ESP-IDF", "command": "pio run -d x"}}, 4),
+        ({"needs_tool": NEEDS}, 4),
         (
             {
                 "parity": {"host": False},
-                "needs_tool": {"message": "no ESP-IDF", "command": "pio run -d x"},
+                "needs_tool": NEEDS,
             },
             3,
         ),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vadgen.backbones.network import Network
 
 BATCH = 32
+_NOTES = "notes.txt"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,20 +98,26 @@ def make_backbone(
 
 
 def features(
-    backbone: Backbone, pictures: Sequence[Path], data_sha: str, progress: Progress, notes: Notes
-) -> Outputs:
-    """The int8 taps (n, rows, cols, channels) of all pictures; cached on disk, read as used."""
+    backbone: Backbone, pictures: Sequence[Path], data_sha: str, progress: Progress
+) -> tuple[Outputs, tuple[str, ...]]:
+    """The int8 taps (n, rows, cols, channels) of all pictures, and notes on reading them.
+
+    Both are cached on disk; the taps are read as they are used.
+    """
     size = backbone.program.values[0].rows
 
     def make(folder: Path) -> None:
         progress.step(f"Features of {len(pictures)} pictures")
-        host = backbone.host()
+        host, notes = backbone.host(), Notes()
         batches = iter_batches(pictures, size, BATCH, notes)
         tracked = progress.track(batches, -(-len(pictures) // BATCH), "batches")
         save_arrays(folder, "tap", len(pictures), (host.run(b).outputs for b in tracked))
+        (folder / _NOTES).write_text("\n".join(notes.lines()), encoding="utf-8")
 
     names = [str(p) for p in pictures]
-    return load_arrays(cached("features", sha256_text(backbone.key, data_sha, *names), make), "tap")
+    folder = cached("features", sha256_text(backbone.key, data_sha, *names), make)
+    notes = (folder / _NOTES).read_text(encoding="utf-8").splitlines()
+    return load_arrays(folder, "tap"), tuple(notes)
 
 
 def network_digest(network: Network) -> str:

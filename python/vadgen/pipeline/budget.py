@@ -9,8 +9,8 @@ import numpy as np
 
 from vadgen.board import UNLIMITED, Board
 from vadgen.errors import Exit, VadgenError
-from vadgen.kernels.base import Array, Call
 from vadgen.kernels import select
+from vadgen.kernels.base import Array, Call
 from vadgen.lower import Program, lower
 from vadgen.pipeline.detector import Detector, estimate
 from vadgen.plan.planner import Plan, make_plan
@@ -30,10 +30,7 @@ OTHER_RAM_BYTES = 2 * 1024
 def weight_bytes(calls: Iterable[Call]) -> int:
     """Flash of the kernels' constants."""
     return sum(
-        value.data.nbytes
-        for call in calls
-        for _, value in call.fields
-        if isinstance(value, Array)
+        value.data.nbytes for call in calls for _, value in call.fields if isinstance(value, Array)
     )
 
 
@@ -112,8 +109,15 @@ def _shortage(plan: Plan, table_bytes: int, board: Board, recipe: Recipe) -> str
     budget = min(recipe.flash_budget or UNLIMITED, board.flash_bytes)
     parts = (
         ("flash", flash, budget, "weights", weight_bytes(plan.calls), "tables", table_bytes),
-        ("RAM", ram, board.ram_bytes, "rows", plan.arena_bytes - plan.state_bytes, "detector",
-         plan.state_bytes),
+        (
+            "RAM",
+            ram,
+            board.ram_bytes,
+            "rows",
+            plan.arena_bytes - plan.state_bytes,
+            "detector",
+            plan.state_bytes,
+        ),
     )
     for name, used, limit, *shares in parts:
         if used > limit:

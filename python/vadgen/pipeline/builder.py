@@ -25,6 +25,7 @@ from vadgen.pipeline.calibrate import Calibrated, calibrate_detector
 from vadgen.pipeline.compiler import (
     Firmware,
     build_firmware,
+    check_portable,
     drop_work,
     needs_tool,
     run_on_emulator,
@@ -43,7 +44,7 @@ from vadgen.plan.planner import Plan, make_plan
 from vadgen.progress import Progress
 from vadgen.recipe import Recipe, canonical_json, recipe_hash, to_toml
 
-RUNNERS = ("tflm", "host", "emulator")
+RUNNERS = ("host", "emulator", "tflm")
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,6 @@ def build(recipe: Recipe, out: Path | None, progress: Progress) -> BuildResult:
 
 
 def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
-    notes = Notes()
     progress.step("Read the data set")
     dataset = open_dataset(recipe)
     data_sha = dataset.sha256()
@@ -132,7 +132,8 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         progress.step(f"Choose the input size for {board.id}")
         recipe = replace(recipe, input=largest_input(recipe, board, network))
     backbone = make_backbone(recipe, network, dataset, data_sha, progress)
-    train = features(backbone, dataset.train, data_sha, progress, notes)
+    train, notes = features(backbone, dataset.train, data_sha, progress)
+    said = [f"training: {line}" for line in notes]
     progress.step(f"Fit {recipe.detector} on {len(dataset.train)} pictures")
     values = [backbone.program.values[i] for i in backbone.program.outputs]
     left = table_budget(backbone.program, board, recipe)
@@ -168,20 +169,22 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
     evaluation: Evaluation | None = None
     if dataset.test:
         progress.step(f"Score {len(dataset.test)} test pictures")
+        seen = Notes()
         runs = list(
             score_pictures(
                 lambda x: from_host(host.run(x, want_outputs=False)),
                 dataset.test,
                 shipped.input_size,
                 progress,
+                seen,
             )
         )
+        said += [f"test: {line}" for line in seen.lines()]
         evaluation = evaluate_scores(dataset, shipped, runs)
 
     progress.step(f"Build the firmware for {board.id}")
     firmware = build_firmware(work, board, generated)
     counts: Counts | None = None
-    said = list(notes.lines())
     if firmware.elf is not None and board.emulator is not None:
         progress.step(f"Run on the emulated {board.core}")
         emulated = run_on_emulator(firmware.elf, board, shipped.program, images, detector=True)
@@ -189,6 +192,17 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         counts = count(firmware.elf, board, images[0])
         if counts.reason:
             said.append(f"instructions not counted: {counts.reason}")
+    if firmware.missing is not None:
+        progress.step("Check the portable C with this computer's compiler")
+        check_portable(
+            shipped.program,
+            images,
+            reference,
+            state_bytes=shipped.detector.state_bytes,
+            cell_shape=shipped.detector.cell_shape,
+            input_table=shipped.input_table,
+            detector=shipped.code(),
+        )
     sizes = firmware.sizes
     write_json(work / "size.json", {} if sizes is None else sizes.to_json())
     drop_work(work)
@@ -263,7 +277,7 @@ def _result(made: Made, target: Path, seconds: float) -> BuildResult:
         threshold.n,
         shown(target / "report.html"),
         sizes,
-        None if missing is None else needs_tool(missing, target),
+        None if missing is None else needs_tool(missing, made.board, target),
         made.notes,
         round(seconds, 1),
     )

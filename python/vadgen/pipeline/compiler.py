@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 import time
@@ -34,6 +35,8 @@ from vadgen.quant.tflite_reader import read_tflite
 from vadgen.ref.program import run_program
 
 PARITY_IMAGES = 8
+PORTABLE = ("portable",)
+
 
 @dataclass(frozen=True)
 class CompileResult:
@@ -119,6 +122,9 @@ def compile_model(
             counts = count(firmware.elf, board, images[0])
             if counts.total is None:
                 notes.append(f"instructions not counted: {counts.reason}")
+        if firmware.missing is not None:
+            progress.step("Check the portable C with this computer's compiler")
+            check_portable(program, images, reference)
         sizes = firmware.sizes
         write_json(work / "size.json", {} if sizes is None else sizes.to_json())
         write_manifest(
@@ -148,7 +154,7 @@ def compile_model(
             len(images),
             sizes,
             rows if explain else None,
-            None if missing is None else needs_tool(missing, target),
+            None if missing is None else needs_tool(missing, board, target),
             tuple(notes),
             round(time.monotonic() - started, 1),
         )
@@ -192,9 +198,7 @@ def reference_run(program: Program, images: NDArray[np.int8]) -> Run:
 
 def _stack(program: Program, results: Sequence[Sequence[NDArray[np.int8]]]) -> tuple[Any, ...]:
     shapes = output_shapes(program)
-    return tuple(
-        np.stack([r[i].reshape(shape) for r in results]) for i, shape in enumerate(shapes)
-    )
+    return tuple(np.stack([r[i].reshape(shape) for r in results]) for i, shape in enumerate(shapes))
 
 
 def output_shapes(program: Program) -> list[tuple[int, int, int]]:
@@ -233,6 +237,44 @@ def build_firmware(work: Path, board: Board, generated: Path) -> Firmware:
     return Firmware(kept, sizes, None)
 
 
+def check_portable(
+    program: Program,
+    images: NDArray[Any],
+    reference: Run,
+    *,
+    state_bytes: int = 0,
+    cell_shape: tuple[int, int] | None = None,
+    **options: Any,
+) -> None:
+    """Compiles the model with the portable kernels alone and runs it on this computer.
+
+    Says that the generated C and the libraries are sound where the firmware cannot be compiled.
+
+    Args:
+        program: the network.
+        images: as `reference` was made from.
+        reference: what must come out.
+        state_bytes: the detector's.
+        cell_shape: of the detector's scores.
+        options: as for `write_generated`.
+
+    Raises:
+        VadgenError: it does not compile; PARITY if other bytes come out.
+    """
+    with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
+        folder = Path(name)
+        plan = make_plan(program, PORTABLE, state_bytes)
+        write_model(folder, plan, "the portable kernels", **options)
+        library = compile_host(folder, folder / "model.so", PORTABLE)
+        run = from_host(HostModel(library, program, cell_shape).run(images))
+    if not compare(reference, run).holds:
+        raise VadgenError(
+            "the portable C and the numpy reference give different bytes",
+            "please report it with the recipe or the model",
+            Exit.PARITY,
+        )
+
+
 def run_on_emulator(
     elf: Path, board: Board, program: Program, images: NDArray[Any], *, detector: bool
 ) -> Run:
@@ -250,13 +292,13 @@ def write_vectors(work: Path, images: NDArray[Any], run: Run) -> None:
     """Stores inputs and expected outputs in `work/vectors`, which `verify` replays."""
     folder = work / "vectors"
     folder.mkdir(exist_ok=True)
-    np.save(folder / "images.npy", images)
-    for i, output in enumerate(run.outputs):
-        np.save(folder / f"tap_{i}.npy", output)
-    for name in ("cells", "scores", "decisions"):
-        value = getattr(run, name)
-        if value is not None:
-            np.save(folder / f"{name}.npy", value)
+    named = {"images": images, "cells": run.cells, "scores": run.scores, "decisions": run.decisions}
+    named |= {f"tap_{i}": output for i, output in enumerate(run.outputs)}
+    for name, array in named.items():
+        if array is not None:
+            data = io.BytesIO()  # numpy itself would not say why it cannot write
+            np.save(data, array)
+            (folder / f"{name}.npy").write_bytes(data.getvalue())
 
 
 def read_vectors(out: Path) -> tuple[NDArray[Any], Run]:
@@ -297,10 +339,24 @@ def by_label(plan: Plan, counts: Counts) -> dict[str, int]:
     return {labels[i]: n for i, n in counts.by_step.items()}
 
 
-def needs_tool(missing: VadgenError, out: Path) -> dict[str, str]:
-    """What is missing here and the command that finishes the build elsewhere."""
+def needs_tool(missing: VadgenError, board: Board, out: Path) -> dict[str, str]:
+    """What is missing here, and the command that finishes the build.
+
+    The in-project platform needs Debian packages, which can be installed here; a platform of
+    PlatformIO's own is on some other machine.
+    """
     command = f"pio run -d {shown(out / 'firmware')}"
-    return {"message": missing.message, "hint": missing.hint, "command": command}
+    if board.is_in_project:
+        return {
+            "message": missing.message,
+            "hint": f"{missing.hint}, then the same command again",
+            "command": missing.hint,
+        }
+    return {
+        "message": missing.message,
+        "hint": f"finish on a machine that has it: {command}",
+        "command": command,
+    }
 
 
 def _read(path: Path) -> bytes:

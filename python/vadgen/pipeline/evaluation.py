@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vadgen.benchmark.metrics import Metrics, evaluate
 from vadgen.data.dataset import Dataset, LabelledImage
-from vadgen.data.images import image_size, iter_batches, load_mask
+from vadgen.data.images import Notes, image_size, iter_batches, load_mask
 from vadgen.pipeline.backbone import BATCH
 from vadgen.pipeline.parity import Run
 from vadgen.pipeline.shipped import Shipped
@@ -69,16 +69,14 @@ def evaluate_maps(
         for item in dataset.test
     ]
     maps = _Maps(cells, size) if any(mask is not None for mask in masks) else None
-    return Evaluation(
-        dataset.test, scores, cells, evaluate(scores, labels, maps, masks, threshold)
-    )
+    return Evaluation(dataset.test, scores, cells, evaluate(scores, labels, maps, masks, threshold))
 
 
 def score_pictures(
-    score: Scorer, items: Sequence[LabelledImage], size: int, progress: Progress
+    score: Scorer, items: Sequence[LabelledImage], size: int, progress: Progress, notes: Notes
 ) -> Iterable[Run]:
-    """Runs `score` over batches of the pictures."""
-    batches = iter_batches([item.path for item in items], size, BATCH)
+    """Runs `score` over batches of the pictures; `notes` takes what was converted on reading."""
+    batches = iter_batches([item.path for item in items], size, BATCH, notes)
     for batch in progress.track(batches, -(-len(items) // BATCH), "batches"):
         yield score(batch)
 

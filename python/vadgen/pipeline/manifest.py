@@ -56,9 +56,7 @@ def write_manifest(out: Path, kind: str, facts: Mapping[str, Any]) -> None:
     PlatformIO's work folder is left out: it is not part of the output.
     """
     files = {p.relative_to(out).as_posix(): sha256_file(p) for p in _files(out)}
-    write_json(
-        out / MANIFEST, {"kind": kind, "vadgen": __version__, **facts, "outputs": files}
-    )
+    write_json(out / MANIFEST, {"kind": kind, "vadgen": __version__, **facts, "outputs": files})
 
 
 def read_manifest(out: Path, kind: str | None = None) -> dict[str, Any]:

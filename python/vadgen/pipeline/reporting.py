@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadgen import __version__
-from vadgen.board import UNLIMITED
+from vadgen.board import UNLIMITED, Board
 from vadgen.build.tools import tool_versions
 from vadgen.data.dataset import LabelledImage
 from vadgen.data.images import image_size, load_mask, load_rgb
+from vadgen.errors import VadgenError
+from vadgen.pipeline.compiler import needs_tool
 from vadgen.recipe import to_toml
 from vadgen.report import html
 from vadgen.report.heatmap import outline, overlay, to_png
@@ -50,11 +52,17 @@ def _data(made: Made) -> html.ReportData:
         parity=_parity(made),
         metrics_float=None,
         metrics_int8=_metrics(made),
-        needs_tool=None if missing is None else f"{missing.message}; {missing.hint}",
+        needs_tool=None if missing is None else _needs_tool(missing, made.board),
         notes=made.notes,
         recipe_toml=to_toml(recipe),
         provenance=_provenance(made),
     )
+
+
+def _needs_tool(missing: VadgenError, board: Board) -> str:
+    """Paths in it are seen from the report's folder."""
+    needs = needs_tool(missing, board, Path())
+    return f"{needs['message']}; {needs['hint']}"
 
 
 def _groups(made: Made) -> tuple[html.ScoreGroup, ...]:
@@ -65,8 +73,12 @@ def _groups(made: Made) -> tuple[html.ScoreGroup, ...]:
         for item, score in zip(made.evaluation.items, made.evaluation.scores, strict=True):
             by_label.setdefault(item.label, []).append(int(score))
         for label in sorted(by_label, key=lambda name: (name != "good", name)):
-            name, role = ("good, test", "good") if label == "good" else (label, "defect")
-            groups.append(html.ScoreGroup(name, role, tuple(by_label[label])))
+            scores = tuple(by_label[label])
+            groups.append(
+                html.ScoreGroup("good, test", "good", scores)
+                if label == "good"
+                else html.ScoreGroup(label, "defect", scores)
+            )
     return tuple(groups)
 
 
@@ -151,9 +163,7 @@ def _instructions(made: Made) -> html.Instructions | None:
 def _parity(made: Made) -> html.Parity:
     names = list(made.agreements)
     rows = tuple(
-        html.ParityRow(
-            what, tuple(made.agreements[name].to_json()[what] for name in names)
-        )
+        html.ParityRow(what, tuple(made.agreements[name].to_json()[what] for name in names))
         for what in ("taps", "cells", "score", "decision")
     )
     compared: Sequence[NDArray[np.generic] | None] = (

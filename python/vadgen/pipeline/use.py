@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vadgen import paths
 from vadgen.board import load_board
 from vadgen.data.folder import load_dataset
-from vadgen.data.images import load_rgb
+from vadgen.data.images import Notes, load_rgb
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import lower
 from vadgen.pipeline.compiler import (
@@ -70,6 +70,7 @@ class InferResult:
     on: str
     threshold: int
     images: tuple[Scored, ...]
+    notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As `infer --json` prints it."""
@@ -85,6 +86,7 @@ class EvaluateResult:
     on: str
     threshold: int
     metrics: Mapping[str, Mapping[str, float | None]]
+    notes: tuple[str, ...]
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -198,7 +200,8 @@ def infer(out: Path, images: Sequence[Path], on: str, map_dir: Path | None) -> I
     read_manifest(out, "build")
     shipped = load_shipped(out)
     score = _scorer(out, shipped, on)
-    photos = [load_rgb(path, shipped.input_size) for path in images]
+    notes = Notes()
+    photos = [load_rgb(path, shipped.input_size, notes) for path in images]
     run = score(np.stack(photos))
     assert run.scores is not None and run.decisions is not None and run.cells is not None
     maps: list[str | None] = [None] * len(images)
@@ -212,7 +215,7 @@ def infer(out: Path, images: Sequence[Path], on: str, map_dir: Path | None) -> I
         Scored(shown(path), int(run.scores[i]), bool(run.decisions[i]), maps[i])
         for i, path in enumerate(images)
     )
-    return InferResult(shown(out), on, shipped.threshold.value, scored)
+    return InferResult(shown(out), on, shipped.threshold.value, scored, notes.lines())
 
 
 def evaluate(out: Path, data: Path, on: str, progress: Progress) -> EvaluateResult:
@@ -231,7 +234,8 @@ def evaluate(out: Path, data: Path, on: str, progress: Progress) -> EvaluateResu
     shipped = load_shipped(out)
     progress.step(f"Score {len(dataset.test)} pictures")
     score = _scorer(out, shipped, on)
-    runs = list(score_pictures(score, dataset.test, shipped.input_size, progress))
+    notes = Notes()
+    runs = list(score_pictures(score, dataset.test, shipped.input_size, progress, notes))
     progress.step("Metrics")
     metrics = evaluate_scores(dataset, shipped, runs).metrics
     return EvaluateResult(
@@ -240,6 +244,7 @@ def evaluate(out: Path, data: Path, on: str, progress: Progress) -> EvaluateResu
         on,
         shipped.threshold.value,
         {"int8": metrics_json(metrics)},
+        notes.lines(),
         round(time.monotonic() - started, 1),
     )
 
