@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -28,6 +29,7 @@ from vadgen.detectors.picker import Given, Limits, pick
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Value
 from vadgen.ref.patch import Patch, patches
+from vadgen.ref.patchcore import to_scores
 
 VALUES = (
     Value(0, "fine", 16, 16, 8, 0.05, 3),
@@ -99,13 +101,13 @@ def test_integer_distances_follow_real_ones() -> None:
     bank = features(train, geometry).reshape(-1, geometry.dims)
     normal = images(6, 2)
     vectors = features(normal, geometry)
-    rows = tables.bank.decode() * tables.scale
+    rows = tables.bank.decode() * (tables.scale * 256)
     real = np.sqrt(((vectors[..., None, :] - rows) ** 2).sum(axis=-1).min(axis=-1))
-    found = np.sqrt(tables.score(normal)[0]) * tables.scale
+    found = tables.score(normal)[0] * tables.scale
     assert np.abs(found - real).max() < 0.05 * real.max()
     assert (scores == cells.max(axis=(1, 2))).all()
     assert scores.min() > tables.score(normal)[1].max()
-    assert np.abs(bank).max() == pytest.approx(127 * tables.scale, rel=0.2)
+    assert np.abs(bank).max() == pytest.approx(127 * 256 * tables.scale, rel=0.2)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_trimming_keeps_bad_images_out_of_the_bank() -> None:
     for trim in (0.0, 0.02):
         tables = fit(lambda: once(train), VALUES, Options("flat", 400, trim=trim), seed=0)
         margins.append(tables.score(bad)[1].min() / tables.score(normal)[1].max())
-    assert margins[0] < 1 < 2 < margins[1]
+    assert margins[0] < 1 < 1.5 < margins[1]
 
 
 def test_fit_refuses_what_cannot_be() -> None:
@@ -221,3 +223,8 @@ def test_freezing_a_bank_of_zeros() -> None:
     geometry = lay_out(VALUES, halve=True)
     tables = freeze(np.zeros((20, 48), np.float32), geometry, Options("flat", 20), seed=0)
     assert tables.score(images(1, 0))[1][0] > 0
+
+
+@pytest.mark.parametrize("squared", [0, 1, 2, 3, 4, 99, 2**31 - 1, 65_535**2, 2**32 - 1])
+def test_scores_are_floored_roots(squared: int) -> None:
+    assert to_scores(np.array([squared], np.uint32))[0] == math.isqrt(squared << 16)

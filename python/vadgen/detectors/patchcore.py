@@ -17,7 +17,15 @@ from vadgen.detectors.pq import LIMIT, Bank, FlatBank, PqBank, pack, quantize
 from vadgen.errors import VadgenError
 from vadgen.lower import Value
 from vadgen.ref.patch import Patch, window_sums
-from vadgen.ref.patchcore import Level, Tap, queries, repetition, score_cells, score_cells_pqnn
+from vadgen.ref.patchcore import (
+    SCORE_BITS,
+    Level,
+    Tap,
+    queries,
+    repetition,
+    score_cells,
+    score_cells_pqnn,
+)
 
 Search = Literal["adc", "pqnn", "flat"]
 Outputs = tuple[NDArray[np.int8], ...]  # (n, height, width, channels) a tap
@@ -98,7 +106,7 @@ class PatchcoreTables:
         bank: the memory bank.
         search: how it is searched.
         n_candidates: for "pqnn".
-        scale: the distance in the features' own units is `sqrt(score) * scale`.
+        scale: the distance in the features' own units is `score * scale`.
     """
 
     geometry: Geometry
@@ -114,7 +122,7 @@ class PatchcoreTables:
         return level.rows, level.cols
 
     def score(self, outputs: Outputs) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        """Cells uint32 (n, rows, cols) and image scores uint32 (n,): squared distances."""
+        """Cells uint32 (n, rows, cols) and image scores uint32 (n,)."""
         features = queries(outputs, self.geometry.taps, self.geometry.levels)
         if self.search == "pqnn" and isinstance(self.bank, PqBank):
             cells, _ = score_cells_pqnn(
@@ -213,22 +221,26 @@ def freeze(
         options: see `Options`.
         seed: of k-means.
     """
-    scale = max(float(np.abs(rows).max()), 1e-12) / LIMIT
-    steps = rows / np.float32(scale)
+    step = max(float(np.abs(rows).max()), 1e-12) / LIMIT
+    steps = rows / np.float32(step)
     bank: Bank
     if options.is_flat8:
         bank = FlatBank(np.rint(steps).astype(np.int8))
     else:
         bank = quantize(steps, options.subspaces(geometry.dims), options.centroids, seed)
     return PatchcoreTables(
-        _with_scale(geometry, scale), bank, options.search, options.n_candidates, scale
+        _with_step(geometry, step),
+        bank,
+        options.search,
+        options.n_candidates,
+        step / (1 << SCORE_BITS),
     )
 
 
-def _with_scale(geometry: Geometry, scale: float) -> Geometry:
+def _with_step(geometry: Geometry, step: float) -> Geometry:
     taps = []
     for value, tap in zip(geometry.values, geometry.taps, strict=True):
-        multiplier, shift = patch_multiplier(value.scale / (tap.patch.window**2 * scale))
+        multiplier, shift = patch_multiplier(value.scale / (tap.patch.window**2 * step))
         patch = Patch(tap.patch.zero_point, tap.patch.window, tap.patch.stride, multiplier, shift)
         taps.append(Tap(patch, tap.level, tap.first_dim))
     return Geometry(geometry.values, tuple(taps), geometry.levels)

@@ -222,7 +222,7 @@ def _judge(
     painted: Outputs | None,
 ) -> Judged:
     cells, scores = tables.score(normals)
-    error = np.sqrt(cells.reshape(-1).astype(np.float64)) * tables.scale - truth
+    error = cells.reshape(-1) * tables.scale - truth
     geometry = tables.geometry
     return Judged(
         option,

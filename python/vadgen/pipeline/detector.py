@@ -114,7 +114,7 @@ def detector_of(tables: Any) -> Detector:
         words + sum(part.rows.nbytes for part in code.parts),
         code,
         tables.score,
-        f"A score s is a squared distance: sqrt(s) * {tables.scale:.9g} in feature units.",
+        f"A score s is a distance of s * {tables.scale:.9g} in feature units.",
     )
 
 

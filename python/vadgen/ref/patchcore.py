@@ -1,4 +1,4 @@
-"""PatchCore's cells: each patch's squared distance from the nearest row of the memory bank.
+"""PatchCore's cells: each patch's distance from the nearest row of the memory bank.
 
 C twin: `firmware/lib/vad_detect/src/vad_patchcore.c`. Vectors: `tests/vectors/patchcore.json`.
 """
@@ -13,6 +13,8 @@ import numpy as np
 from vadgen.ref.flat_search import nearest
 from vadgen.ref.patch import Patch, patches
 from vadgen.ref.pq_search import pqnn
+
+SCORE_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,9 @@ def queries(
 
 
 def score_cells(features: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distance and index of the nearest row; the lowest index on ties.
+    """Score and index of the nearest row; the lowest index on ties.
 
+    A score is floor(sqrt(squared distance) * 2^SCORE_BITS).
     Exact asymmetric distances of a product-quantized bank are the distances to its decoded rows.
 
     Args:
@@ -83,7 +86,18 @@ def score_cells(features: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.
         uint32 and int64 (n, rows, cols).
     """
     distances, rows = nearest(bank, features.reshape(-1, features.shape[-1]))
-    return distances.reshape(features.shape[:-1]), rows.reshape(features.shape[:-1])
+    return to_scores(distances).reshape(features.shape[:-1]), rows.reshape(features.shape[:-1])
+
+
+def to_scores(squared: np.ndarray) -> np.ndarray:
+    """floor(sqrt(squared) * 2^SCORE_BITS) of uint32 values, uint32.
+
+    The argument of the root is below 2^48 and exact in float64; its rounded root may be one too
+    large.
+    """
+    shifted = squared.astype(np.uint64) << np.uint64(2 * SCORE_BITS)
+    root = np.sqrt(shifted.astype(np.float64)).astype(np.uint64)
+    return (root - (root * root > shifted)).astype(np.uint32)
 
 
 def score_cells_pqnn(
@@ -94,4 +108,4 @@ def score_cells_pqnn(
     found = [pqnn(codewords, codes, query, n_candidates, 1) for query in flat]
     distances = np.array([d[0] for d, _ in found], np.uint32)
     rows = np.array([i[0] for _, i in found], np.int64)
-    return distances.reshape(features.shape[:-1]), rows.reshape(features.shape[:-1])
+    return to_scores(distances).reshape(features.shape[:-1]), rows.reshape(features.shape[:-1])

@@ -17,6 +17,9 @@
 extern "C" {
 #endif
 
+/* A cell's score is the distance times 2^VAD_PATCHCORE_SCORE_BITS, rounded down. */
+#define VAD_PATCHCORE_SCORE_BITS 8
+
 /* Most taps a detector may have. */
 #define VAD_PATCHCORE_MAX_TAPS 8
 
@@ -46,7 +49,7 @@ typedef struct {
 } vad_patchcore_t;
 
 typedef struct {
-    uint32_t *cells;   /* [rows][cols] of the finest level: squared distances */
+    uint32_t *cells;   /* [rows][cols] of the finest level: scores; squared bounds before */
     uint16_t *nearest; /* the nearest rows, same shape */
     uint32_t *tables;
     int8_t *query;
@@ -66,7 +69,7 @@ void vad_patchcore_begin(const vad_patchcore_t *detector, uint8_t *memory,
 void vad_patchcore_row(const vad_patchcore_t *detector, uint32_t tap, const int8_t *row,
                        vad_patchcore_state_t *state);
 
-/* The greatest squared distance, once every row of every tap came. */
+/* The greatest cell, once every row of every tap came. */
 uint32_t vad_patchcore_score(const vad_patchcore_t *detector, const vad_patchcore_state_t *state);
 
 #ifdef __cplusplus

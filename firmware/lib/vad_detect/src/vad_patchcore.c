@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "vad_square_root.h"
+
 /* A distance is at most 65536 * 254^2 < 2^32 - 1: this one is above all, and one more still fits.
  */
 #define FAR (UINT32_MAX - 1u)
@@ -121,6 +123,11 @@ static uint32_t least(const vad_patch_rows_t *kept) {
     return at;
 }
 
+/* A squared distance is below 2^32, so its root with 8 fractional bits is below 2^24. */
+static uint32_t cell_score(uint32_t squared) {
+    return vad_square_root((uint64_t)squared << (2 * VAD_PATCHCORE_SCORE_BITS));
+}
+
 /* Drops the rows whose sum is above the bound. */
 static void drop_beyond(uint32_t bound, vad_patch_rows_t *kept) {
     uint32_t n = 0;
@@ -151,7 +158,7 @@ static void search_cell(const vad_patchcore_t *detector, uint32_t level, uint32_
                            state->tables, kept);
     if (is_last) {
         const uint32_t cell = cells.y * last->cols + cells.x;
-        state->cells[cell] = kept->partial[0];
+        state->cells[cell] = cell_score(kept->partial[0]);
         state->nearest[cell] = kept->row[0];
     } else if (detector->search->distance != NULL) {
         const uint32_t i = least(kept);
