@@ -1,1 +1,1 @@
-"""."""
+"""Pictures in: folders, data sets, the demo set, painted defects."""
