@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -68,8 +69,9 @@ def c_comment(text: str) -> str:
     return text.replace("*/", "* /").replace("\n", " ")
 
 
+@functools.cache
 def environment() -> jinja2.Environment:
-    """The environment; template names are paths below templates/."""
+    """The environment, with its templates compiled once; their names are paths below templates/."""
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(paths.templates()),
         undefined=jinja2.StrictUndefined,
