@@ -67,7 +67,7 @@ class Options:
         n_subspaces: M, for "adc" and "pqnn".
         bits: of a code, 4 or 8; of a value for "flat".
         n_centroids: Ks, when it is not all that the bits can tell apart.
-        halve: whether the finest tap is averaged to half its resolution.
+        halve: see `lay_out`.
         coreset_memory: bytes that the selection may take.
         trim: fraction of the training patches to drop as suspicious.
     """
@@ -77,7 +77,7 @@ class Options:
     n_candidates: int = 300
     n_subspaces: int = 16
     bits: int = 8
-    halve: bool = True
+    halve: bool | None = None
     coreset_memory: int = 512 * 1024**2
     trim: float = 0.0
     n_centroids: int | None = None
@@ -133,22 +133,23 @@ class PatchcoreTables:
         return cells, cells.reshape(len(cells), -1).max(axis=1)
 
 
-def lay_out(values: Sequence[Value], halve: bool) -> Geometry:
+def lay_out(values: Sequence[Value], halve: bool | None = None) -> Geometry:
     """Windows, levels and places of the taps' patches.
 
     Args:
         values: the taps, finest first.
         halve: average the finest taps to half their resolution (4x4 windows, stride 2) when there
-            are coarser ones.
+            are coarser ones; None does so when they are four times finer than the coarsest. Seen
+            on `transistor` and `magnetic_tile`: a quarter of the cells, and no AUROC lost.
 
     Raises:
         VadgenError: when there are more taps or resolutions than the firmware takes.
     """
-    coarser = min(v.rows for v in values) < max(v.rows for v in values)
-    windows = [
-        (4, 2) if halve and coarser and v.rows == max(w.rows for w in values) else (3, 1)
-        for v in values
-    ]
+    finest, coarsest = max(v.rows for v in values), min(v.rows for v in values)
+    if halve is None:
+        halve = finest >= 4 * coarsest
+    halve = halve and finest > coarsest
+    windows = [(4, 2) if halve and v.rows == finest else (3, 1) for v in values]
     shapes = [
         (-(-v.rows // stride), -(-v.width // stride))
         for v, (_, stride) in zip(values, windows, strict=True)
