@@ -26,6 +26,7 @@ _RUNNERS = {
     "emulator": "emulated core",
     "board": "board",
     "reference": "numpy reference",
+    "tflm": "TFLM",
 }
 _METRICS = {
     "image_auroc": "image AUROC",
@@ -169,7 +170,8 @@ def _parity(obj: Object, paint: Paint, reference: str = "numpy reference") -> It
 
 def _memory(obj: Object, paint: Paint, label: str, key: str) -> Iterator[str]:
     """`flash_bytes`, `flash_budget` and `flash_by`, or the same of `ram`."""
-    used, budget = obj.get(f"{key}_bytes"), obj.get(f"{key}_budget")
+    by: Mapping[str, int] = obj.get(f"{key}_by") or {}
+    used, budget = sum(by.values()) or obj.get(f"{key}_bytes"), obj.get(f"{key}_budget")
     if used is None:
         return
     if budget:
@@ -183,7 +185,7 @@ def _memory(obj: Object, paint: Paint, label: str, key: str) -> Iterator[str]:
             yield _more(paint.bad(f"{used - budget:,} bytes too many"))
     else:
         yield _row(paint, label, show_bytes(used))
-    parts = [f"{name} {show_bytes(n)}" for name, n in (obj.get(f"{key}_by") or {}).items()]
+    parts = [f"{name} {show_bytes(n)}" for name, n in by.items()]
     for line in _wrapped(parts, f" {paint.dot} "):
         yield _more(paint.dim(line))
 
@@ -289,7 +291,7 @@ def render_build(obj: Object, paint: Paint) -> list[str]:
     """Board, threshold, parity, memory, instructions, metrics, report, next commands."""
     report = [_row(paint, "Report", short(obj["report"]))] if obj.get("report") else []
     return _blocks(
-        _headline(obj, paint, ("data", "backbone", "detector")),
+        _headline(obj, paint, ("data", "backbone", "detector_title")),
         _threshold(obj, paint),
         _parity(obj, paint),
         [*_memory(obj, paint, "Flash", "flash"), *_memory(obj, paint, "RAM", "ram")],

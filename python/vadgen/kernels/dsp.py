@@ -125,8 +125,11 @@ def _depthwise(layer: DepthwiseConv2d, program: Program) -> Call:
         weights=np.ascontiguousarray(paired.transpose(2, 0, 3, 1)),
         channels=_channels(
             layer.requant,
-            folded_bias(layer.bias, np.ascontiguousarray(layer.weights.reshape(-1, out.channels).T),
-                        source.zero_point),
+            folded_bias(
+                layer.bias,
+                np.ascontiguousarray(layer.weights.reshape(-1, out.channels).T),
+                source.zero_point,
+            ),
         ),
         in_width=source.width,
         n_channels=out.channels,

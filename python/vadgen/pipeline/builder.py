@@ -35,6 +35,7 @@ from vadgen.pipeline.compiler import (
 )
 from vadgen.pipeline.data import open_dataset, parity_images
 from vadgen.pipeline.evaluation import Evaluation, evaluate_scores, metrics_json, score_pictures
+from vadgen.pipeline.floats import evaluate_float
 from vadgen.pipeline.manifest import write_json, write_manifest
 from vadgen.pipeline.parity import Agreement, Run, compare, from_host
 from vadgen.pipeline.shipped import Shipped, to_int8
@@ -95,6 +96,7 @@ class Made:
     plan: Plan
     calibrated: Calibrated
     evaluation: Evaluation | None
+    evaluation_float: Evaluation | None
     agreements: Mapping[str, Agreement]
     images: NDArray[np.uint8]
     reference: Run
@@ -167,6 +169,7 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         "host": compare(reference, from_host(host.run(images))),
     }
     evaluation: Evaluation | None = None
+    evaluation_float: Evaluation | None = None
     if dataset.test:
         progress.step(f"Score {len(dataset.test)} test pictures")
         seen = Notes()
@@ -181,6 +184,9 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         )
         said += [f"test: {line}" for line in seen.lines()]
         evaluation = evaluate_scores(dataset, shipped, runs)
+        evaluation_float = evaluate_float(
+            network, shipped, dataset, data_sha, calibrated.fitted, recipe.seed, progress
+        )
 
     progress.step(f"Build the firmware for {board.id}")
     firmware = build_firmware(work, board, generated)
@@ -215,6 +221,7 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         plan,
         calibrated,
         evaluation,
+        evaluation_float,
         agreements,
         images,
         reference,
@@ -251,8 +258,18 @@ def _facts(made: Made) -> dict[str, Any]:
     }
 
 
+def _metrics(made: Made) -> dict[str, dict[str, float | None]] | None:
+    """Figures of the float and the shipped model, on labelled pictures."""
+    if made.evaluation is None or made.evaluation_float is None:
+        return None
+    return {
+        "float": metrics_json(made.evaluation_float.metrics),
+        "int8": metrics_json(made.evaluation.metrics),
+    }
+
+
 def _result(made: Made, target: Path, seconds: float) -> BuildResult:
-    sizes, counts, evaluation = made.firmware.sizes, made.counts, made.evaluation
+    sizes, counts = made.firmware.sizes, made.counts
     threshold, missing = made.shipped.threshold, made.firmware.missing
     agreements = made.agreements
     return BuildResult(
@@ -264,14 +281,14 @@ def _result(made: Made, target: Path, seconds: float) -> BuildResult:
         made.shipped.detector.title,
         made.shipped.input_size,
         None if sizes is None else sizes.flash_bytes,
-        made.plan.arena_bytes,
+        made.plan.arena_bytes + made.plan.program.values[0].row_bytes,
         len(made.shipped.tflite),
         None if counts is None else counts.total,
         {} if counts is None or counts.total is None else by_part(made.plan, counts),
         {name: agreements[name].holds if name in agreements else None for name in RUNNERS},
         {name: agreement.to_json() for name, agreement in agreements.items()},
         len(made.images),
-        None if evaluation is None else {"int8": metrics_json(evaluation.metrics)},
+        _metrics(made),
         threshold.value,
         threshold.alpha,
         threshold.n,

@@ -25,11 +25,19 @@ from vadgen.threshold import (
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """A detector with its threshold and the held-out scores (uint32) that it was set from."""
+    """A detector with its threshold.
+
+    Attributes:
+        detector: frozen.
+        threshold: of the image score.
+        held_out: the scores that it was set from.
+        fitted: indices of the pictures that the detector was fitted on.
+    """
 
     detector: Detector
     threshold: Threshold
     held_out: NDArray[np.uint32]
+    fitted: NDArray[np.int64]
 
 
 def calibrate_detector(
@@ -61,10 +69,12 @@ def calibrate_detector(
         split = split_holdout(count, recipe.seed, alpha=recipe.alpha)
         detector = fit(split.fit)
         held_out = scores(detector, split.holdout)
-        return Calibrated(detector, conformal_threshold(held_out, recipe.alpha), held_out)
+        threshold = conformal_threshold(held_out, recipe.alpha)
+        return Calibrated(detector, threshold, held_out, split.fit)
     folds = [scores(fit(s.fit), s.holdout) for s in split_folds(count, recipe.seed)]
     threshold = cross_conformal(folds, recipe.alpha)
-    return Calibrated(fit(np.arange(count)), threshold, np.concatenate(folds))
+    everything = np.arange(count)
+    return Calibrated(fit(everything), threshold, np.concatenate(folds), everything)
 
 
 def batches_of(taps: Outputs, chosen: NDArray[np.int64]) -> Iterator[Outputs]:

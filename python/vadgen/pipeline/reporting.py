@@ -17,6 +17,7 @@ from vadgen.data.dataset import LabelledImage
 from vadgen.data.images import image_size, load_mask, load_rgb
 from vadgen.errors import VadgenError
 from vadgen.pipeline.compiler import needs_tool
+from vadgen.pipeline.evaluation import Evaluation, metrics_json
 from vadgen.recipe import to_toml
 from vadgen.report import html
 from vadgen.report.heatmap import outline, overlay, to_png
@@ -50,8 +51,8 @@ def _data(made: Made) -> html.ReportData:
         ram=_memory("RAM", {} if sizes is None else sizes.ram, made.board.ram_bytes),
         instructions=_instructions(made),
         parity=_parity(made),
-        metrics_float=None,
-        metrics_int8=_metrics(made),
+        metrics_float=_metrics(made.evaluation_float),
+        metrics_int8=_metrics(made.evaluation),
         needs_tool=None if missing is None else _needs_tool(missing, made.board),
         notes=made.notes,
         recipe_toml=to_toml(recipe),
@@ -177,12 +178,10 @@ def _parity(made: Made) -> html.Parity:
     return html.Parity(runners, rows, len(made.images), n_bytes)
 
 
-def _metrics(made: Made) -> html.Metrics | None:
-    if made.evaluation is None:
+def _metrics(evaluation: Evaluation | None) -> html.Metrics | None:
+    if evaluation is None:
         return None
-    from vadgen.pipeline.evaluation import metrics_json
-
-    values = metrics_json(made.evaluation.metrics)
+    values = metrics_json(evaluation.metrics)
     names = html.Metrics.__dataclass_fields__
     return html.Metrics(**{k: v for k, v in values.items() if k in names})
 

@@ -1,0 +1,118 @@
+"""The float model with the same settings: what quantization costs is the difference to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen.data.dataset import Dataset
+from vadgen.data.images import iter_batches
+from vadgen.detectors import padim, patchcore
+from vadgen.detectors.coreset import BatchedCoreset
+from vadgen.pipeline.backbone import BATCH, network_digest
+from vadgen.pipeline.cache import cached, load_arrays, save_arrays
+from vadgen.pipeline.evaluation import Evaluation, evaluate_maps
+from vadgen.pipeline.manifest import code_digest, sha256_text
+from vadgen.pipeline.shipped import Shipped
+from vadgen.progress import Progress
+from vadgen.ref.patch import Patch, window_sums
+from vadgen.ref.patchcore import repetition
+
+if TYPE_CHECKING:
+    from vadgen.backbones.network import Network
+
+Taps = Sequence[NDArray[np.float32]]
+
+# Float features as integers in steps of 2^-12, so that windows are summed by the one definition.
+_STEPS = 1 << 12
+
+
+def evaluate_float(
+    network: Network,
+    shipped: Shipped,
+    dataset: Dataset,
+    data_sha: str,
+    fitted: NDArray[np.int64],
+    seed: int,
+    progress: Progress,
+) -> Evaluation:
+    """Metrics of the float backbone with the float form of the shipped detector; cached.
+
+    Args:
+        network: the float backbone.
+        shipped: names the detector and its settings.
+        dataset: training and labelled test pictures.
+        data_sha: its digest.
+        fitted: indices of the training pictures that the shipped detector was fitted on.
+        seed: of the coreset.
+        progress: told the step.
+    """
+    size, tables = shipped.input_size, shipped.detector.tables
+    train = [dataset.train[i] for i in fitted.tolist()]
+    test = [item.path for item in dataset.test]
+
+    def batches(paths: Sequence[Path]) -> Iterator[Taps]:
+        from vadgen.backbones.network import forward
+
+        for images in iter_batches(paths, size, BATCH):
+            yield forward(network, images)
+
+    def make(folder: Path) -> None:
+        progress.step("Score the test pictures with the float model")
+        tracked = progress.track(batches(train), -(-len(train) // BATCH), "batches to fit on")
+        if isinstance(tables, padim.PadimTables):
+            kept = [tap.channels for tap in tables.taps]
+            cells, _ = padim.score_float(tracked, batches(test), kept)
+        else:
+            cells = _patchcore_cells(tracked, batches(test), tables, seed)
+        save_arrays(folder, "cells", len(test), [(cells,)])
+
+    names = [str(p) for p in (*train, *test)]
+    settings = f"{shipped.detector.title} {size} {seed}"
+    key = sha256_text(code_digest(), data_sha, network_digest(network), settings, *names)
+    (cells,) = load_arrays(cached("float", key, make), "cells")
+    return evaluate_maps(dataset, size, cells.reshape(len(cells), -1).max(axis=1), cells)
+
+
+def _patchcore_cells(
+    train: Iterator[Taps], test: Iterator[Taps], tables: patchcore.PatchcoreTables, seed: int
+) -> NDArray[np.float32]:
+    """Distance (n, rows, cols) of each patch from the nearest row of an unquantized bank."""
+    geometry = tables.geometry
+    coreset = BatchedCoreset(
+        tables.bank.n_codes, geometry.dims, 1 << 29, np.random.default_rng(seed)
+    )
+    for taps in train:
+        coreset.add(_features(taps, geometry).reshape(-1, geometry.dims))
+    bank = coreset.select(1)
+    norms = (bank * bank).sum(axis=1)
+    cells = []
+    for taps in test:
+        features = _features(taps, geometry)
+        flat = features.reshape(-1, geometry.dims)
+        nearest = np.concatenate(
+            [
+                ((x * x).sum(axis=1) + (norms - 2 * (x @ bank.T)).min(axis=1))
+                for x in np.array_split(flat, max(1, len(flat) // 4096))
+            ]
+        )
+        cells.append(np.sqrt(np.maximum(nearest, 0)).reshape(features.shape[:3]))
+    return np.concatenate(cells).astype(np.float32)
+
+
+def _features(taps: Taps, geometry: patchcore.Geometry) -> NDArray[np.float32]:
+    """As `patchcore.features`, from float taps."""
+    last = geometry.levels[-1]
+    out = np.empty((len(taps[0]), last.rows, last.cols, geometry.dims), np.float32)
+    for values, tap in zip(taps, geometry.taps, strict=True):
+        patch = Patch(0, tap.patch.window, tap.patch.stride, 0, 1)
+        sums = window_sums(np.rint(values * _STEPS), patch)
+        y, x = repetition(geometry.levels, tap.level)
+        first = geometry.levels[tap.level].first_dim + tap.first_dim
+        mean = sums * np.float32(1 / (_STEPS * patch.window**2))
+        out[..., first : first + values.shape[-1]] = mean[:, y][:, :, x]
+    return out
