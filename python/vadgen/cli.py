@@ -421,8 +421,11 @@ def explain(error: BaseException) -> VadgenError:
             "pip install vadgen brings it; in a checkout: make setup",
             Exit.TOOL_MISSING,
         )
-    if isinstance(error, OSError) and error.errno is not None:
-        return _explain_os(error)
+    if isinstance(error, OSError):
+        if error.errno is None and os.strerror(errno.ENOSPC) in str(error):
+            error = OSError(errno.ENOSPC, "")  # shutil.Error: a list of texts
+        if error.errno is not None:
+            return _explain_os(error)
     return VadgenError(
         f"fault in vadgen: {type(error).__name__}: {error}", "--debug shows where; please report it"
     )

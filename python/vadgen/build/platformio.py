@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from vadgen.errors import Exit, VadgenError
 
 _REGISTRY_SECONDS = 5.0
 _BUILD_SECONDS = 3600
+_LEAST_FREE = 1 << 20  # bytes; not every tool says why it cannot write
 _ERROR = re.compile(r"\berror:|undefined reference|/ld: |Error:")
 
 
@@ -74,22 +76,14 @@ def build_project(project: Path, board: Board) -> Path:
         _require_platform(project, board)
     command = [sys.executable, "-m", "platformio", "run", "-d", str(project), "-e", board.id]
     try:
-        run = subprocess.run(
-            command,
-            env=_environment(project, board),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_BUILD_SECONDS,
-            check=False,
-        )
+        code, output = _run_group(command, _environment(project, board))
     except subprocess.TimeoutExpired:
         raise VadgenError(
             f"PlatformIO did not finish in {_BUILD_SECONDS} s", f"try: {_command(project)}"
         ) from None
     elf = project / ".pio" / "build" / board.id / "firmware.elf"
-    if run.returncode or not elf.is_file():
-        raise _build_error(project, run.stdout + run.stderr)
+    if code or not elf.is_file():
+        raise _build_error(project, output)
     return elf
 
 
@@ -173,6 +167,26 @@ def _platformio_ini(board: Board) -> str:
     )
 
 
+def _run_group(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Exit code and output; when it is stopped, the compilers it started end with it."""
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=_BUILD_SECONDS)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()  # until the last of them has closed its end
+            raise
+    return process.returncode, output
+
+
 def _environment(project: Path, board: Board) -> dict[str, str]:
     environment = dict(os.environ)
     environment |= {
@@ -243,6 +257,8 @@ def _build_error(project: Path, output: str) -> VadgenError:
             "a smaller --input or fewer channels need less",
             Exit.DOES_NOT_FIT,
         )
+    if "No space left" in output or shutil.disk_usage(project).free < _LEAST_FREE:
+        return VadgenError("the disk is full: PlatformIO cannot write", "make room there")
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if _ERROR.search(line) and "collect2" not in line]
     shown = " | ".join(dict.fromkeys(errors[:3] or lines[-3:]))
