@@ -21,6 +21,7 @@ BUILD: dict[str, Any] = {
     "data": "demo",
     "backbone": "efficientnet_lite0",
     "detector": "padim",
+    "detector_title": "padim",
     "input": 128,
     "threshold": 18342,
     "alpha": 0.025,

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from vadgen.pipeline.builder import build
 from vadgen.pipeline.compiler import compile_model
+from vadgen.pipeline.device import flash, monitor
 from vadgen.pipeline.use import clean, demo_data, evaluate, infer, size, verify
 
-__all__ = ["build", "clean", "compile_model", "demo_data", "evaluate", "infer", "size", "verify"]
+__all__ = [
+    "build",
+    "clean",
+    "compile_model",
+    "demo_data",
+    "evaluate",
+    "flash",
+    "infer",
+    "monitor",
+    "size",
+    "verify",
+]
