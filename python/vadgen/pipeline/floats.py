@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def evaluate_float(
         tracked = progress.track(batches(train), -(-len(train) // BATCH), "batches to fit on")
         if isinstance(tables, padim.PadimTables):
             kept = [tap.channels for tap in tables.taps]
-            cells, _ = padim.score_float(tracked, batches(test), kept)
+            cells: NDArray[Any] = padim.score_float(tracked, batches(test), kept)[0]
         else:
             cells = _patchcore_cells(tracked, batches(test), tables, seed)
         save_arrays(folder, "cells", len(test), [(cells,)])

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from vadgen.lower import Program
 from vadgen.plan.nodes import Node
 
-
 _SAMPLE_ROWS = 3
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +27,14 @@ class PadimTap:
     channels: NDArray[np.uint16]
 
 
-def repeat_to(grid: NDArray[np.generic], rows: int, cols: int) -> NDArray[np.generic]:
+def repeat_to(grid: NDArray[Any], rows: int, cols: int) -> NDArray[Any]:
     """Nearest repetition of (n, h, w) to (n, rows, cols)."""
     y = np.arange(rows) * grid.shape[1] // rows
     x = np.arange(cols) * grid.shape[2] // cols
     return grid[:, y][:, :, x]
 
 
-def smooth(cells: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def smooth(cells: NDArray[Any]) -> NDArray[Any]:
     """Binomial smoothing (1 4 6 4 1) / 16 along both axes of (n, h, w), rounded, ends repeated."""
     for axis in (2, 1):
         pads = [(0, 0)] * 3

@@ -24,9 +24,14 @@ def pool(layer: Pool, values: tuple[Value, ...], x: NDArray[np.int8]) -> NDArray
     wide = x.astype(np.int64)
     if not layer.average:
         best = windows(layer, wide, out.rows, out.width, -128).max(axis=(2, 3))
-        return np.clip(best, layer.low, layer.high).astype(np.int8)
+        return _clamp(best, layer)
     total = windows(layer, wide, out.rows, out.width, 0).sum(axis=(2, 3))
     ones = np.ones((*x.shape[:2], 1), dtype=np.int64)
     count = windows(layer, ones, out.rows, out.width, 0).sum(axis=(2, 3))
     magnitude = (np.abs(total) + count // 2) // count
-    return np.clip(np.sign(total) * magnitude, layer.low, layer.high).astype(np.int8)
+    return _clamp(np.sign(total) * magnitude, layer)
+
+
+def _clamp(values: NDArray[np.int64], layer: Pool) -> NDArray[np.int8]:
+    clamped: NDArray[np.int8] = np.clip(values, layer.low, layer.high).astype(np.int8)
+    return clamped
