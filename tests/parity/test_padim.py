@@ -83,15 +83,13 @@ def run_c(tables: PadimTables, outputs: tuple[np.ndarray, ...], folder: Path) ->
 
 @pytest.mark.parametrize(
     "shapes",
-    [[(8, 8, 5), (4, 4, 9), (2, 2, 16)], [(7, 5, 3), (3, 2, 4)], [(1, 1, 2)], [(3, 9, 1)]],
+    [[(8, 8, 5), (4, 4, 9), (2, 2, 16)], [(7, 5, 3), (3, 2, 4)], [(1, 1, 5)], [(3, 9, 4)]],
 )
-@pytest.mark.parametrize("channels", [None, 2])
+@pytest.mark.parametrize("channels", [None, 4])
 def test_c_equals_reference(
     shapes: list[tuple[int, int, int]], channels: int | None, tmp_path: Path
 ) -> None:
     values = values_of(*shapes)
-    if channels is not None and channels > sum(v.channels for v in values):
-        pytest.skip("fewer channels than asked for")
     tables = fit(lambda: iter([outputs_of(values, 20, 0)]), values, channels, 1 << 20, 0)
     outputs = outputs_of(values, 3, 1)
     cells, scores = tables.score(outputs)
@@ -131,7 +129,9 @@ def test_integer_distance_is_the_float_distance() -> None:
     train, test = outputs_of(values, 60, 4), outputs_of(values, 10, 5)
     tables = fit(lambda: iter([train]), values, None, 1 << 20, 0)
     real = [
-        tuple((o.astype(np.float32) - v.zero_point) * v.scale for o, v in zip(x, values, strict=True))
+        tuple(
+            (o.astype(np.float32) - v.zero_point) * v.scale for o, v in zip(x, values, strict=True)
+        )
         for x in (train, test)
     ]
     kept = [tap.channels for tap in tables.taps]
@@ -153,7 +153,7 @@ def test_channels_follow_the_flash() -> None:
 
 @pytest.mark.parametrize(
     ("channels", "budget", "said"),
-    [(99, 1 << 20, "99 channels"), (None, 10, "no PaDiM channel"), (None, -5, "no PaDiM channel")],
+    [(99, 1 << 20, "99 channels"), (None, 10, "10 bytes"), (None, -5, " 0 bytes")],
 )
 def test_refusals(channels: int | None, budget: int, said: str) -> None:
     with pytest.raises(VadgenError, match=said):

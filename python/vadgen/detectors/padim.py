@@ -163,25 +163,25 @@ def choose_channels(
             f"{len(values)} taps of {total} channels are too many for PaDiM",
             f"use at most {MAX_TAPS} taps of {MAX_CHANNELS} channels in all",
         )
-    if channels is not None and channels > total:
+    if channels is not None and not len(values) <= channels <= total:
         raise VadgenError(
-            f"{channels} channels were asked for, the taps have {total}", "ask for fewer --channels"
+            f"{channels} channels were asked for, the {len(values)} taps have {total}",
+            f"ask for {len(values)} to {total} --channels",
         )
     entry = [v.rows * v.width * ENTRY_BYTES + 2 for v in values]
-    share = 1.0 if channels is None else channels / total
-    if channels is None:
-        whole = sum(v.channels * e for v, e in zip(values, entry, strict=True))
-        share = min(1.0, max(table_bytes, 0) / whole)
-    counts = [math.floor(v.channels * share + 1e-9) for v in values]
-    if channels is not None:
-        by_lack = sorted(range(len(values)), key=lambda i: counts[i] - values[i].channels * share)
-        for i in by_lack[: channels - sum(counts)]:
-            counts[i] += 1
-    if not any(counts):
+    whole = sum(v.channels * e for v, e in zip(values, entry, strict=True))
+    share = max(table_bytes, 0) / whole if channels is None else channels / total
+    counts = [max(1, math.floor(v.channels * min(share, 1.0) + 1e-9)) for v in values]
+    if channels is None and sum(c * e for c, e in zip(counts, entry, strict=True)) > table_bytes:
         raise VadgenError(
-            f"no PaDiM channel fits the {max(table_bytes, 0):,} bytes of flash that are left",
+            f"PaDiM does not fit the {max(table_bytes, 0):,} bytes of flash that are left",
             "a smaller --input or --width leaves more",
         )
+    while channels is not None and sum(counts) != channels:
+        step = 1 if sum(counts) < channels else -1
+        lack = [step * (v.channels * share - c) for v, c in zip(values, counts, strict=True)]
+        open_ = [i for i, c in enumerate(counts) if 1 <= c + step <= values[i].channels]
+        counts[max(open_, key=lambda i: lack[i])] += step
     rng = np.random.default_rng([seed, 2])
     return [
         np.sort(rng.permutation(v.channels)[:count]).astype(np.uint16)
