@@ -60,8 +60,8 @@ def run(command: Sequence[str]) -> str:
         raise missing_error([Tool("libc.a", "libc6-dev")])
     if "No space left on device" in done.stderr:
         raise VadgenError("the disk is full: the host compiler cannot write", "make room there")
-    lines = done.stderr.splitlines()
-    first = next((line for line in lines if "error" in line), lines[0] if lines else "no message")
+    lines = done.stderr.split("\n")
+    first = next((line for line in lines if "error" in line), lines[0] or "no message")
     raise VadgenError(
         f"the host compiler refused the generated C: {first}",
         "this is a defect of vadgen; please report it with the model",

@@ -150,8 +150,7 @@ class HostModel:
             threads: worker threads, one a processor by default.
         """
         count = len(images)
-        flat = np.ascontiguousarray(images).reshape(count, -1).view(np.uint8)
-        assert flat.shape[1] == self._image_bytes, (images.shape, self._image_bytes)
+        flat = np.ascontiguousarray(images).reshape(count, self._image_bytes).view(np.uint8)
         sizes = [int(np.prod(s)) for s in self._shapes]
         outputs = np.empty((count, sum(sizes)), np.int8) if want_outputs else None
         rows, cols = self._cell_shape or (0, 0)
