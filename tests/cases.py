@@ -71,6 +71,7 @@ class CaseBuilder(GraphBuilder):
         spread: channels' shifts go down to `shift - spread`.
         weight: the value of all weights; drawn when None.
         bias: biases are drawn from -bias .. bias.
+        ties: multipliers are exactly 2^30, so that every second sum lies between two integers.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class CaseBuilder(GraphBuilder):
         spread: int = 0,
         weight: int | None = None,
         bias: int = 20000,
+        ties: bool = False,
     ) -> None:
         self.rng = Draws(seed)  # type: ignore[assignment]
         self.tensors = []
@@ -90,6 +92,7 @@ class CaseBuilder(GraphBuilder):
         self.spread = spread
         self.weight = weight
         self.bias_limit = bias
+        self.ties = ties
         drawn = int(self.rng.integers(-128, 128))
         self.input = self._activation(
             shape, _INPUT_SCALE, drawn if zero_point is None else zero_point
@@ -101,7 +104,7 @@ class CaseBuilder(GraphBuilder):
             data[:] = self.weight
         count = shape[axis] if per_channel else 1
         # In [1/2, 1), so that the multiplier's exponent is that of the other scales.
-        scales = self.rng.uniform(0.5, 1.0, count) * _WEIGHT_SCALE
+        scales = self.rng.uniform(0.5, 0.5 if self.ties else 1.0, count) * _WEIGHT_SCALE
         scales *= 2.0 ** -self.rng.integers(0, self.spread + 1, count).astype(np.float64)
         return self._append(
             Tensor(f"w{len(self.tensors)}", shape, "int8", np.float32(scales), axis=axis, data=data)
