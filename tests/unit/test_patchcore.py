@@ -184,7 +184,9 @@ def choose(given: Given, limits: Limits = LIMITS) -> tuple[Geometry, tuple[Optio
         assert j.flash_bytes <= limits.flash_bytes
         assert j.ram_bytes <= limits.ram_bytes
         assert j.painted_auroc == 1
-    assert chosen.judged[0].error <= 1.1 * min(j.error for j in chosen.judged)
+    quiet = [j for j in chosen.judged if j.noise <= 0.7] or chosen.judged
+    assert chosen.judged[0] in quiet
+    assert chosen.judged[0].error <= 1.1 * min(j.error for j in quiet)
     return chosen.tables.geometry, options
 
 

@@ -34,6 +34,7 @@ from vadgen.lower import Value
 MAX_CODES = 4096
 _AUROC_TIE = 0.005
 _ERROR_TIE = 1.1
+_MOST_NOISE = 0.7
 _SUB_DIMS = {4: (2, 4, 8), 8: (8, 16)}  # of the quantizers that are weighed, by bits
 _CENTROIDS = {4: (16,), 8: (64, 256)}
 
@@ -65,8 +66,9 @@ class Judged:
     Attributes:
         options: its kind and sizes.
         flash_bytes, ram_bytes, instructions: what it takes; instructions are an estimate.
-        error: of its distances on held-out normals against the largest float bank's, root mean
-            square without the mean, over the spread of those distances.
+        noise: error of its distances on held-out normals against those of the float bank of the
+            same rows: standard deviation of the difference, over that of the distances.
+        error: the same against the largest float bank, so that missing rows count too.
         painted_auroc: image AUROC of painted defects against held-out normals; None without.
     """
 
@@ -74,6 +76,7 @@ class Judged:
     flash_bytes: int
     ram_bytes: int
     instructions: int
+    noise: float
     error: float
     painted_auroc: float | None
 
@@ -98,8 +101,11 @@ def pick(
 ) -> Choice:
     """Fits one coreset and weighs the banks that its rows make within the limits.
 
-    Among the banks whose painted AUROC is within 0.005 of the best, those whose error is within a
-    tenth of the least are as good; of these the one with the fewest instructions is taken.
+    Banks with a noise above 0.7 are set aside while there are others: on `transistor` and
+    `magnetic_tile` they lost 0.01 to 0.04 of image AUROC against the float bank of the same rows,
+    those below less than 0.01. Of the rest, those whose painted AUROC is within 0.005 of the best;
+    of these, those whose error is within a tenth of the least; of these, the one with the fewest
+    instructions.
 
     Args:
         train: int8 taps of the training normals, in batches, each time it is called.
@@ -124,11 +130,13 @@ def pick(
     rows = coreset.select(least=min(given.n_codes or 1, n_rows))
     options = [replace(o, n_codes=min(o.n_codes, len(rows))) for o in options]
     options = [o for o in options if o.is_flat8 or o.n_codes >= o.centroids] or options
-    truth = _float_distances(normals, rows, geometry)
+    largest = _float_distances(normals, rows, geometry)
     weighed = []
     for option in options:
-        tables = freeze(rows[: option.n_codes], geometry, option, seed)
-        weighed.append((_judge(tables, option, truth, normals, painted), tables))
+        own = rows[: option.n_codes]
+        tables = freeze(own, geometry, option, seed)
+        same = _float_distances(normals, own, geometry)
+        weighed.append((_judge(tables, option, same, largest, normals, painted), tables))
     order = _ranked([judged for judged, _ in weighed])
     return Choice(weighed[order[0]][1], tuple(weighed[i][0] for i in order))
 
@@ -217,21 +225,27 @@ def _float_distances(
 def _judge(
     tables: PatchcoreTables,
     option: Options,
-    truth: NDArray[np.float64],
+    same: NDArray[np.float64],
+    largest: NDArray[np.float64],
     normals: Outputs,
     painted: Outputs | None,
 ) -> Judged:
     cells, scores = tables.score(normals)
-    error = cells.reshape(-1) * tables.scale - truth
+    distances = cells.reshape(-1) * tables.scale
     geometry = tables.geometry
     return Judged(
         option,
         ledger(geometry, option).flash_bytes,
         ledger(geometry, option).ram_bytes,
         instructions(geometry, option),
-        float(error.std() / max(float(truth.std()), 1e-12)),
+        _relative(distances, same),
+        _relative(distances, largest),
         None if painted is None else _auroc(scores, tables.score(painted)[1]),
     )
+
+
+def _relative(distances: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
+    return float((distances - truth).std() / max(float(truth.std()), 1e-12))
 
 
 def _auroc(normal: NDArray[np.uint32], anomalous: NDArray[np.uint32]) -> float:
@@ -243,15 +257,15 @@ def _auroc(normal: NDArray[np.uint32], anomalous: NDArray[np.uint32]) -> float:
 
 def _ranked(judged: Sequence[Judged]) -> list[int]:
     """Indices of the banks, the one to take first."""
-    best = max(j.painted_auroc or 0.0 for j in judged)
-    tells = [j for j in judged if (j.painted_auroc or 0.0) >= best - _AUROC_TIE]
-    least = min(j.error for j in tells)
+    quiet = [j for j in judged if j.noise <= _MOST_NOISE] or list(judged)
+    best = max(j.painted_auroc or 0.0 for j in quiet)
+    telling = [j for j in quiet if (j.painted_auroc or 0.0) >= best - _AUROC_TIE]
+    least = min(j.error for j in telling)
+    good = [j for j in telling if j.error <= least * _ERROR_TIE]
 
-    def key(i: int) -> tuple[bool, bool, float]:
+    def key(i: int) -> tuple[int, float]:
         j = judged[i]
-        is_good = (j.painted_auroc or 0.0) >= best - _AUROC_TIE
-        is_true = j.error <= least * _ERROR_TIE
-        rest = j.instructions if is_good and is_true else j.error
-        return (not is_good, not is_true, float(rest))
+        groups = sum(j not in group for group in (quiet, telling, good))
+        return groups, j.error if groups else float(j.instructions)
 
     return sorted(range(len(judged)), key=key)
