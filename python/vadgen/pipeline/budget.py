@@ -35,10 +35,23 @@ def weight_bytes(calls: Iterable[Call]) -> int:
 
 
 def table_budget(program: Program, board: Board, recipe: Recipe) -> int:
-    """Flash that the detector's tables may take beside this backbone."""
+    """Flash that the detector's tables may take beside this backbone.
+
+    Raises:
+        VadgenError: DOES_NOT_FIT; nothing is left.
+    """
     calls = [select(layer, program, board.kernels) for layer in program.layers]
     weights = weight_bytes(calls)
-    return min(recipe.flash_budget or UNLIMITED, board.flash_bytes) - weights - CODE_BYTES
+    budget = min(recipe.flash_budget or UNLIMITED, board.flash_bytes)
+    left = budget - weights - CODE_BYTES
+    if left <= 0:
+        raise VadgenError(
+            f"the model does not fit {board.id}: flash is short by {1 - left:,} bytes before any "
+            f"table (weights {weights:,}, code {CODE_BYTES:,} of {budget:,})",
+            "a smaller --width or another --backbone needs less",
+            Exit.DOES_NOT_FIT,
+        )
+    return left
 
 
 def needs(plan: Plan, detector_flash: int, board: Board) -> tuple[int, int]:
@@ -98,7 +111,12 @@ def _lack(recipe: Recipe, board: Board, network: Network, size: int) -> str:
     ones = np.ones(len(network.nodes))
     program = lower(quantize(network, Ranges(size, size, -ones, ones)))
     values = [program.values[i] for i in program.outputs]
-    detector = estimate(recipe, values, table_budget(program, board, recipe))
+    try:
+        detector = estimate(recipe, values, table_budget(program, board, recipe))
+    except VadgenError as error:
+        if error.code != Exit.DOES_NOT_FIT:
+            raise
+        return error.message
     plan = make_plan(program, board.kernels, detector.state_bytes)
     return _shortage(plan, detector.table_bytes, board, recipe)
 

@@ -242,7 +242,7 @@ def check_portable(
     images: NDArray[Any],
     reference: Run,
     *,
-    state_bytes: int = 0,
+    state_bytes: int | None = None,
     cell_shape: tuple[int, int] | None = None,
     **options: Any,
 ) -> None:
@@ -254,7 +254,7 @@ def check_portable(
         program: the network.
         images: as `reference` was made from.
         reference: what must come out.
-        state_bytes: the detector's.
+        state_bytes: the detector's; None without one.
         cell_shape: of the detector's scores.
         options: as for `write_generated`.
 
