@@ -19,3 +19,17 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("development data (VADGEN_SHARED) is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def _shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.getbasetemp()
+    # Under pytest-xdist every worker has a folder of its own below the run's.
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "vadgen-cache"
+
+
+@pytest.fixture
+def cache(_shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that all tests of the run share and nothing else does."""
+    monkeypatch.setenv("VADGEN_CACHE", str(_shared_cache))
+    return _shared_cache
