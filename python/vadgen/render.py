@@ -287,12 +287,17 @@ def _headline(obj: Object, paint: Paint, keys: Sequence[str]) -> Iterator[str]:
     yield "  " + paint.bold(f" {paint.dot} ".join(parts))
 
 
+def _detector(obj: Object, paint: Paint) -> Iterator[str]:
+    if obj.get("detector_title"):
+        yield _row(paint, "Detector", str(obj["detector_title"]))
+
+
 def render_build(obj: Object, paint: Paint) -> list[str]:
     """Board, threshold, parity, memory, instructions, metrics, report, next commands."""
     report = [_row(paint, "Report", short(obj["report"]))] if obj.get("report") else []
     return _blocks(
-        _headline(obj, paint, ("data", "backbone", "detector_title")),
-        _threshold(obj, paint),
+        _headline(obj, paint, ("data", "backbone", "detector")),
+        [*_detector(obj, paint), *_threshold(obj, paint)],
         _parity(obj, paint),
         [*_memory(obj, paint, "Flash", "flash"), *_memory(obj, paint, "RAM", "ram")],
         _instructions(obj, paint),

@@ -21,7 +21,7 @@ BUILD: dict[str, Any] = {
     "data": "demo",
     "backbone": "efficientnet_lite0",
     "detector": "padim",
-    "detector_title": "padim",
+    "detector_title": "diagonal PaDiM, 176 of 176 channels",
     "input": 128,
     "threshold": 18342,
     "alpha": 0.025,
