@@ -25,7 +25,7 @@ from vadgen.detectors.patchcore import (
     python_bytes,
     state_bytes,
 )
-from vadgen.detectors.picker import Given, Limits, pick
+from vadgen.detectors.picker import Given, Limits, fit_picked, pick
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Value
 from vadgen.ref.patch import Patch, patches
@@ -203,6 +203,19 @@ def test_the_picker_keeps_to_what_was_asked_for() -> None:
     assert options[0].n_candidates == 5
     _, options = choose(Given(search="flat"))
     assert {o.search for o in options} == {"flat"}
+
+
+def test_picking_holds_images_out_and_fits_on_all() -> None:
+    train = images(24, 0)
+    given = Given(search="flat", n_codes=80, bits=8)
+    chosen = fit_picked(lambda: once(train), None, VALUES, given, LIMITS, Options(), seed=0)
+    whole = fit(lambda: once(train), VALUES, chosen.judged[0].options, seed=0)
+    np.testing.assert_array_equal(chosen.tables.bank.decode(), whole.bank.decode())
+    assert chosen.judged[0].painted_auroc is None
+    assert chosen.judged[0].noise < 0.2
+    few = images(5, 0)
+    with pytest.raises(VadgenError, match="too few pictures"):
+        fit_picked(lambda: once(few), None, VALUES, given, LIMITS, Options(), seed=0)
 
 
 def test_the_picker_says_what_is_missing() -> None:

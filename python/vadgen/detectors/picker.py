@@ -6,7 +6,7 @@ distances are on normals that it has not seen, and how well it tells defects pai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from vadgen.detectors.patchcore import (
     Search,
     add_batches,
     features,
+    fit,
     freeze,
     instructions,
     lay_out,
@@ -35,6 +36,7 @@ MAX_CODES = 4096
 _AUROC_TIE = 0.005
 _ERROR_TIE = 1.1
 _MOST_NOISE = 0.7
+_HELD_BATCHES = 32
 _SUB_DIMS = {4: (2, 4, 8), 8: (8, 16)}  # of the quantizers that are weighed, by bits
 _CENTROIDS = {4: (16,), 8: (64, 256)}
 
@@ -141,6 +143,44 @@ def pick(
     return Choice(weighed[order[0]][1], tuple(weighed[i][0] for i in order))
 
 
+def fit_picked(
+    train: Batches,
+    painted: Outputs | None,
+    values: Sequence[Value],
+    given: Given,
+    limits: Limits,
+    base: Options,
+    seed: int,
+) -> Choice:
+    """Picks a bank with every eighth image held out, then fits it on all of them.
+
+    Arguments and errors are those of `pick`; `painted` shows defects on good parts.
+    """
+
+    def kept() -> Iterator[Outputs]:
+        return (part for part, _ in _split(train()) if len(part[0]))
+
+    held = [part for _, part in _split(train()) if len(part[0])][:_HELD_BATCHES]
+    if not held:
+        raise VadgenError(
+            "too few pictures to choose a memory bank: one in eight is held out",
+            "add good pictures, or name the bank: --search flat --codes N",
+        )
+    normals = tuple(np.concatenate(taps) for taps in zip(*held, strict=True))
+    choice = pick(kept, normals, painted, values, given, limits, base, seed)
+    taken = choice.judged[0].options
+    return Choice(fit(train, values, taken, seed), choice.judged)
+
+
+def _split(batches: Iterable[Outputs]) -> Iterator[tuple[Outputs, Outputs]]:
+    """Each batch without every eighth image, and those images."""
+    first = 0
+    for outputs in batches:
+        held = np.arange(first, first + len(outputs[0])) % 8 == 7
+        first += len(held)
+        yield tuple(o[~held] for o in outputs), tuple(o[held] for o in outputs)
+
+
 def _fitting(geometry: Geometry, given: Given, limits: Limits, base: Options) -> list[Options]:
     """The kinds that were asked for, each with as many rows as the limits allow."""
     fitting, least = [], None
@@ -231,7 +271,7 @@ def _judge(
     painted: Outputs | None,
 ) -> Judged:
     cells, scores = tables.score(normals)
-    distances = cells.reshape(-1) * tables.scale
+    distances = cells.reshape(-1).astype(np.float64) * tables.scale
     geometry = tables.geometry
     return Judged(
         option,
