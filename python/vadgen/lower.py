@@ -369,7 +369,10 @@ class _Lowering:
         )
 
     def bias(self, op: Op, weights: NDArray[np.int8]) -> NDArray[np.int32]:
-        """The bias, after a check that no sum can leave int32 (weights: one row an output)."""
+        """The bias, after a check that no sum can leave int32 (weights: one row an output).
+
+        255 for a centred input, 128 for a zero point that a folded bias has yet to cancel.
+        """
         if len(op.inputs) > 2 and op.inputs[2] >= 0:
             bias = self.constant(op, 2).data
             assert bias is not None
@@ -378,7 +381,7 @@ class _Lowering:
             bias = np.zeros(len(weights), dtype=np.int64)
         if bias.shape != (len(weights),):
             raise _RefusedError(f"{bias.size} biases for {len(weights)} output channels")
-        bound = np.abs(bias) + 255 * np.abs(weights.astype(np.int64)).sum(axis=1)
+        bound = np.abs(bias) + 383 * np.abs(weights.astype(np.int64)).sum(axis=1)
         if int(bound.max()) >= 2**31:
             raise _RefusedError("its sums can leave 32 bits")
         return bias.astype(np.int32)

@@ -129,7 +129,11 @@ class PadimOptions:
     channels: int | None = _key(
         None, _whole(1, 4096), "feature channels to keep (default: as many as the flash holds)"
     )
-    variant: str = _key("diagonal", _one_of("diagonal"), "form of the inverse covariance")
+    variant: str = _key(
+        "diagonal",
+        _one_of("diagonal", "full"),
+        "covariance of a cell: its diagonal, or whole over a few dozen projected features",
+    )
 
 
 @dataclass(frozen=True)

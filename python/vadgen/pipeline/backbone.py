@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vadgen.build.compiler import FAST, identity
 from vadgen.build.host import KERNELS, HostModel, compile_host
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import Notes, iter_batches
@@ -73,7 +74,8 @@ def make_backbone(
     assert recipe.input is not None
     size = recipe.input
     numbers = (size, recipe.calibration_images, recipe.seed)
-    key = sha256_text(code_digest(), data_sha, network_digest(network), *map(str, numbers))
+    parts = (code_digest(), identity(FAST), data_sha, network_digest(network))
+    key = sha256_text(*parts, *map(str, numbers))
     table = input_quantization(network).table
 
     def make(folder: Path) -> None:

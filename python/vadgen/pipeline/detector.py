@@ -55,10 +55,12 @@ def fit_detector(
         batches: gives the taps in batches, each time it is called.
         table_bytes: flash that its tables may take.
     """
-    from vadgen.detectors import padim, patchcore
+    from vadgen.detectors import padim, padim_full, patchcore
 
+    channels = recipe.padim.channels
+    if recipe.detector == "padim" and recipe.padim.variant == "full":
+        return detector_of(padim_full.fit(batches, values, channels, table_bytes))
     if recipe.detector == "padim":
-        channels = recipe.padim.channels
         return detector_of(padim.fit(batches, values, channels, table_bytes, recipe.seed))
     options = _patchcore_options(recipe.patchcore, recipe.memory.coreset_memory)
     return detector_of(patchcore.fit(batches, values, options, recipe.seed))
@@ -66,9 +68,11 @@ def fit_detector(
 
 def estimate(recipe: Recipe, values: Sequence[Value], table_bytes: int) -> Detector:
     """The recipe's detector with empty tables: its RAM and flash, known before it is fitted."""
-    from vadgen.detectors import padim, patchcore
+    from vadgen.detectors import padim, padim_full, patchcore
     from vadgen.detectors.pq import FlatBank, PqBank
 
+    if recipe.detector == "padim" and recipe.padim.variant == "full":
+        return detector_of(padim_full.empty(values, recipe.padim.channels, table_bytes))
     if recipe.detector == "padim":
         return detector_of(padim.empty(values, recipe.padim.channels, table_bytes))
     options = _patchcore_options(recipe.patchcore, recipe.memory.coreset_memory)
@@ -87,8 +91,20 @@ def estimate(recipe: Recipe, values: Sequence[Value], table_bytes: int) -> Detec
 
 def detector_of(tables: Any) -> Detector:
     """The detector around its frozen tables."""
-    from vadgen.detectors import padim, patchcore
+    from vadgen.detectors import padim, padim_full, patchcore
 
+    if isinstance(tables, padim_full.PadimFullTables):
+        return Detector(
+            "padim_full",
+            f"PaDiM, full covariance of {tables.features} features",
+            tables,
+            tables.cell_shape,
+            tables.state_bytes,
+            tables.flash_bytes,
+            tables,
+            tables.score,
+            f"A score s is a smoothed Mahalanobis distance: s * {tables.scale:.9g}.",
+        )
     if isinstance(tables, padim.PadimTables):
         kept = sum(len(tap.channels) for tap in tables.taps)
         return Detector(

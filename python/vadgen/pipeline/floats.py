@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import iter_batches
-from vadgen.detectors import padim, patchcore
+from vadgen.detectors import padim, padim_full, patchcore
 from vadgen.detectors.coreset import BatchedCoreset
 from vadgen.pipeline.backbone import BATCH, network_digest
 from vadgen.pipeline.cache import cached, load_arrays, save_arrays
@@ -67,6 +67,8 @@ def evaluate_float(
         if isinstance(tables, padim.PadimTables):
             kept = [tap.channels for tap in tables.taps]
             cells: NDArray[Any] = padim.score_float(tracked, batches(test), kept)[0]
+        elif isinstance(tables, padim_full.PadimFullTables):
+            cells = padim_full.score_float(tracked, batches(test), tables)[0]
         else:
             cells = _patchcore_cells(tracked, batches(test), tables, seed)
         save_arrays(folder, "cells", len(test), [(cells,)])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vadgen.build.compiler import FAST, identity
 from vadgen.build.host import KERNELS, HostModel, compile_host
 from vadgen.emit.model import DetectorCode, write_model
 from vadgen.errors import VadgenError
@@ -92,7 +93,9 @@ class Shipped:
             compile_host(generated, work / "model.so")
             shutil.rmtree(generated)
 
-        library = cached("host", sha256_text(code_digest(), *files), make) / "model.so"
+        library = (
+            cached("host", sha256_text(code_digest(), identity(FAST), *files), make) / "model.so"
+        )
         return HostModel(library, self.program, self.detector.cell_shape)
 
     def reference(self, images: NDArray[np.uint8]) -> Run:
