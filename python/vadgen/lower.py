@@ -76,7 +76,7 @@ class RowWindow:
     count: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """What all layers share: a label for people, input value indices, the output value's index."""
 
@@ -90,7 +90,7 @@ class Layer:
         return RowWindow()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Window(Layer):
     """A layer that slides a window: kernel, stride and the padding before the first pixel."""
 

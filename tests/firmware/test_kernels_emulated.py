@@ -71,7 +71,7 @@ def test_dsp_kernels(board: str, tmp_path: Path) -> None:
     sets = load_board(board).kernels
     program = lower(_dsp_shapes(0))
     functions = {call.function for call in make_plan(program, sets).calls}
-    assert {"vad_pointwise_dsp", "vad_depthwise_dsp", "vad_conv2d_dsp"} <= functions
+    assert {"vad_pointwise_dsp", "vad_depthwise_dsp_rows", "vad_conv2d_dsp"} <= functions
     _agrees(board, _dsp_shapes(0), tmp_path)
 
 

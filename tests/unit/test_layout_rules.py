@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "detectors": TRAINING,
     "data": TRAINING,
     "benchmark": TRAINING,
-    "kernels": {"lower", "errors"},
+    "kernels": {"lower", "fixed", "errors"},
     "plan": {"lower", "kernels", "model", "board", "errors"},
     "emit": {"lower", "kernels", "plan", "model", "board", "errors"},
     "build": {"model", "lower", "board", "recipe", "errors"},

@@ -73,6 +73,7 @@ class _Op:
     cut_bytes: int
     output: str
     row_bytes: int
+    scratch: str
     observed: tuple[int, ...]
 
 
@@ -198,7 +199,7 @@ def _op(plan: Plan, node: Node, weights: str) -> _Op:
             arrays.append(_NamedArray(array_name, value.c_type, value.data))
             fields.append((name, array_name))
         else:
-            fields.append((name, c_int(value)))
+            fields.append((name, value if isinstance(value, str) else c_int(value)))
     window = node.window
     slots = []
     for slot, value_index in enumerate(node.inputs):
@@ -220,8 +221,14 @@ def _op(plan: Plan, node: Node, weights: str) -> _Op:
         out.row_bytes if isinstance(layer, Copy) and layer.cuts else 0,
         _id(node.output),
         out.row_bytes,
+        _scratch(plan, node),
         tuple(i for i, v in enumerate(plan.program.outputs) if v == node.output),
     )
+
+
+def _scratch(plan: Plan, node: Node) -> str:
+    offset = plan.scratch_offsets.get(node.index)
+    return "NULL" if offset is None else f"m->arena + {offset}"
 
 
 def _first_row(window: Any) -> str:

@@ -18,8 +18,8 @@ def kernel_set(name: str) -> tuple[Kernel, ...]:
     return kernels
 
 
-def select(layer: Layer, program: Program, sets: tuple[str, ...]) -> Call:
-    """The call of the first kernel in `sets` that takes `layer`.
+def find(layer: Layer, program: Program, sets: tuple[str, ...]) -> Kernel:
+    """The first kernel in `sets` that takes `layer`.
 
     Raises:
         VadgenError: a size of the layer is beyond every kernel's limits.
@@ -27,8 +27,17 @@ def select(layer: Layer, program: Program, sets: tuple[str, ...]) -> Call:
     for name in sets:
         for kernel in kernel_set(name):
             if isinstance(layer, kernel.layer) and kernel.accepts(layer, program):
-                return kernel.pack(layer, program)
+                return kernel
     raise VadgenError(
         f"layer {layer.label}: its sizes are beyond what the kernels take",
         "make its width, channels or kernel smaller",
     )
+
+
+def select(layer: Layer, program: Program, sets: tuple[str, ...]) -> Call:
+    """The call of the first kernel in `sets` that takes `layer`, from pixels to pixels.
+
+    Raises:
+        VadgenError: a size of the layer is beyond every kernel's limits.
+    """
+    return find(layer, program, sets).pack(layer, program)

@@ -33,20 +33,45 @@ class Array:
         return C_TYPES[self.data.dtype.name]
 
 
+@dataclass(frozen=True)
+class Planes:
+    """Rows of int16 planes, a channel after the other, centred, with zeros around their pixels.
+
+    All other rows are int8 pixels, channels innermost.
+
+    Attributes:
+        left: zeros before the first pixel of a plane.
+        plane: pixels of a plane with all its zeros, even.
+        channels: planes of a row.
+        saves: instructions of one inference that they save the layer that reads them.
+    """
+
+    left: int
+    plane: int
+    channels: int
+    saves: int
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return 2 * self.plane * self.channels
+
+
 @dataclass(frozen=True, eq=False)
 class Call:
     """One layer's kernel with its constants.
 
     Attributes:
         function: the C function; its parameters are `<function>_t` unless `struct` says.
-        fields: the struct's members in order; an Array becomes a table and a pointer to it.
+        fields: the struct's members in order; an Array becomes a table and a pointer to it, a str
+            is the name of something that the header declares.
         scratch_bytes: what the kernel needs while it runs.
         struct: the parameters' C type.
         header: the header that declares it.
     """
 
     function: str
-    fields: tuple[tuple[str, int | Array], ...]
+    fields: tuple[tuple[str, int | str | Array], ...]
     scratch_bytes: int
     struct: str
     header: str
@@ -54,24 +79,34 @@ class Call:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel: the layer type it works on, whether it takes a layer, and the call it makes."""
+    """A kernel: the layer type it works on, whether it takes a layer, and the call it makes.
+
+    Attributes:
+        layer: the layer type.
+        accepts: whether it takes a layer of the program.
+        pack: its call.
+        reads_planes: the planes that it reads faster than pixels; `pack` takes them as `reads`.
+        writes_planes: whether it can write planes; `pack` takes them as `writes`.
+    """
 
     layer: type[Layer]
     accepts: Callable[[Any, Program], bool]
-    pack: Callable[[Any, Program], Call]
+    pack: Callable[..., Call]
+    reads_planes: Callable[[Any, Program], Planes] | None = None
+    writes_planes: Callable[[Any, Program], bool] | None = None
 
 
 def call(
     function: str,
     scratch_bytes: int = 0,
     stem: str | None = None,
-    **fields: int | NDArray[Any],
+    **fields: int | str | NDArray[Any],
 ) -> Call:
     """A Call whose struct and header are named after `stem` (the function's name by default)."""
     stem = stem or function
     wrapped = tuple(
-        (name, Array(value) if isinstance(value, np.ndarray) else int(value))
-        for name, value in fields.items()
+        (name, Array(v) if isinstance(v, np.ndarray) else v if isinstance(v, str) else int(v))
+        for name, v in fields.items()
     )
     return Call(function, wrapped, scratch_bytes, f"{stem}_t", f"{stem}.h")
 

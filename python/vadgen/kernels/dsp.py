@@ -2,170 +2,244 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
-from vadgen.kernels.base import Call, Kernel, call, folded_bias
+from vadgen.kernels import requantize
+from vadgen.kernels.base import Call, Kernel, Planes, call
 from vadgen.kernels.portable import is_pointwise
-from vadgen.lower import Add, Conv2d, DepthwiseConv2d, Program, Requant
+from vadgen.kernels.requantize import Channels, Sums
+from vadgen.lower import Add, Conv2d, DepthwiseConv2d, Program
 
-# vad_dsp_finish is exact for right shifts from 1 to 22 and accumulators below 2^30.
-_MOST_RIGHT = 22
-_ACC_BOUND = 1 << 30
-
-
-def _saturates_only(low: int, high: int) -> bool:
-    return (low, high) == (-128, 127)
+_PIXELS_BYTES = 8192
+"""Most scratch for pixels as int16; a longer row is done in parts."""
+_UNROLLED = (2, 4, 6, 7, 8)
+_QUAD_ORDER = [0, 2, 1, 3]
 
 
-def _exact(requant: Requant, bias: NDArray[np.int32], weights: NDArray[np.int8]) -> bool:
-    """Whether the short requantization gives the same bits; weights: one row an output channel.
-
-    An accumulator starts at the folded bias, whose partial sums stay below |bias| + 383 * sum|w|:
-    255 for a centred input, 128 for the zero point that is still to be cancelled.
-    """
-    right = -requant.shift
-    sums = np.abs(weights.astype(np.int64)).sum(axis=1)
-    bound = int((np.abs(bias.astype(np.int64)) + 383 * sums).max())
-    shifts = bool((right >= 1).all() and (right <= _MOST_RIGHT).all())
-    return shifts and bound < _ACC_BOUND and _saturates_only(requant.low, requant.high)
+def _taps(layer: Conv2d | DepthwiseConv2d) -> NDArray[np.int8]:
+    """Weights as (output channels, taps)."""
+    if isinstance(layer, Conv2d):
+        return layer.weights.reshape(len(layer.weights), -1)
+    return np.ascontiguousarray(layer.weights.reshape(-1, layer.weights.shape[-1]).T)
 
 
-def _channels(requant: Requant, bias: NDArray[np.int32]) -> NDArray[np.int32]:
-    """`vad_dsp_channel_t` a channel: folded bias, multiplier, right shift minus 1."""
-    return np.stack([bias, requant.multiplier, -requant.shift - 1], axis=1).astype(np.int32)
+@lru_cache(maxsize=256)
+def _found(layer: Conv2d | DepthwiseConv2d, zero_point: int) -> tuple[Channels, bool] | None:
+    """Constants of the output channels and whether they are those of the short way."""
+    sums = Sums.of(_taps(layer), layer.bias, zero_point)
+    short = requantize.short(sums, layer.requant)
+    if short is not None:
+        return short, True
+    signed = requantize.signed(sums, layer.requant)
+    return None if signed is None else (signed, False)
 
 
-def _takes_pointwise(layer: Conv2d, program: Program) -> bool:
-    source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    return (
-        is_pointwise(layer)
-        and source.channels % 4 == 0
-        and out.channels % 2 == 0
-        and max(out.width, source.channels, out.channels) < 1 << 16
-        and _exact(layer.requant, layer.bias, layer.weights.reshape(len(layer.weights), -1))
-    )
+def _channels(layer: Conv2d | DepthwiseConv2d, program: Program) -> tuple[Channels, bool] | None:
+    return _found(layer, program.values[layer.inputs[0]].zero_point)
 
 
-def _pointwise(layer: Conv2d, program: Program) -> Call:
-    source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    return call(
-        "vad_pointwise_dsp",
-        scratch_bytes=4 * source.channels,
-        weights=layer.weights,
-        channels=_channels(
-            layer.requant, folded_bias(layer.bias, layer.weights, source.zero_point)
-        ),
-        width=out.width,
-        in_channels=source.channels,
-        out_channels=out.channels,
-        odd=2 * layer.requant.zero_point + 1,
-    )
+def _wrap(values: NDArray[np.int64]) -> NDArray[np.int32]:
+    return values.astype(np.uint32).view(np.int32)
+
+
+def _uncentred(channels: Channels, short: bool, zero_point: int) -> NDArray[np.int64]:
+    """The bias for inputs that still hold their zero point; its sum may wrap, as the sums do."""
+    zeros: NDArray[np.int64] = zero_point * channels.weights.sum(axis=1)
+    if short:
+        zeros <<= channels.shift
+    return channels.bias - zeros
+
+
+# --- convolutions ---------------------------------------------------------------------------------
+
+
+def _quads(layer: Conv2d) -> int:
+    taps: int = layer.weights[0].size
+    return -(-taps // 4)
+
+
+def _pixels(layer: Conv2d, program: Program) -> int:
+    """Output pixels at a time."""
+    width = program.values[layer.output].width
+    return max(min(width + width % 2, _PIXELS_BYTES // (8 * _quads(layer)) & ~1), 2)
 
 
 def _takes_conv2d(layer: Conv2d, program: Program) -> bool:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    patch = layer.weights[0].size
     return (
         out.channels % 2 == 0
-        and patch < (1 << 16) - 4
+        and 16 * _quads(layer) <= _PIXELS_BYTES
         and max(layer.kernel_h, layer.kernel_w, layer.stride_w, layer.pad_left) < 256
         and max(source.width, source.channels, out.width, out.channels) < 1 << 16
-        and _exact(layer.requant, layer.bias, layer.weights.reshape(len(layer.weights), -1))
+        and _channels(layer, program) is not None
     )
 
 
-def _conv2d(layer: Conv2d, program: Program) -> Call:
+def _takes_pointwise(layer: Conv2d, program: Program) -> bool:
+    in_channels = program.values[layer.inputs[0]].channels
+    return is_pointwise(layer) and in_channels % 4 == 0 and _takes_conv2d(layer, program)
+
+
+def _writes_planes(layer: Conv2d, program: Program) -> bool:
+    found = _channels(layer, program)
+    return found is not None and found[1]
+
+
+def _conv2d(layer: Conv2d, program: Program, writes: Planes | None = None) -> Call:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    flat = layer.weights.reshape(len(layer.weights), -1)
-    padded = np.pad(flat, ((0, 0), (0, -flat.shape[1] % 4)))
+    found = _channels(layer, program)
+    assert found is not None
+    channels, short = found
+    pointwise = _takes_pointwise(layer, program)
+    quads, pixels = _quads(layer), _pixels(layer, program)
+    finish = "planes" if writes else "rows" if short else "signed"
+    variant = quads if writes and quads in _UNROLLED else "any"
     return call(
+        "vad_pointwise_dsp" if pointwise else "vad_conv2d_dsp",
+        8 * quads * pixels + 8 + 16 * quads + (0 if pointwise else 8 * quads),
         "vad_conv2d_dsp",
-        scratch_bytes=6 * padded.shape[1],
-        weights=padded,
-        channels=_channels(
-            layer.requant, folded_bias(layer.bias, layer.weights, source.zero_point)
-        ),
+        stream=_stream(channels, short, source.zero_point, quads, writes),
+        dots=f"vad_dsp_dots_{variant}_{finish}",
         in_width=source.width,
         in_channels=source.channels,
         out_width=out.width,
         out_channels=out.channels,
-        patch=padded.shape[1],
+        quads=quads,
+        pixels=pixels,
+        plane=writes.plane if writes else 0,
+        left=writes.left if writes else 0,
+        wide=0,
         kernel_h=layer.kernel_h,
         kernel_w=layer.kernel_w,
         stride_w=layer.stride_w,
         pad_left=layer.pad_left,
         in_zero_point=source.zero_point,
-        odd=2 * layer.requant.zero_point + 1,
     )
+
+
+def _stream(
+    channels: Channels, short: bool, zero_point: int, quads: int, writes: Planes | None
+) -> NDArray[np.int32]:
+    """See vad_conv2d_dsp.h."""
+    pairs = len(channels.bias) // 2
+    # Planes hold outputs less their zero point, -128.
+    constant = channels.constant + (128 << requantize.SHORT_SHIFT if writes else 0)
+    head = np.concatenate(
+        [
+            np.stack([channels.multiplier, constant], axis=1).reshape(pairs, 4),
+            channels.shift.reshape(pairs, 2) @ np.array([[1], [256]]),
+            _uncentred(channels, short, zero_point).reshape(pairs, 2),
+        ],
+        axis=1,
+    )
+    taps = channels.weights.shape[1]
+    weights = np.pad(channels.weights, ((0, 0), (0, 4 * quads - taps)))
+    # (pairs, 2, quads, 4) -> (pairs, quads, 2, 4) bytes, a word for each four.
+    turns = weights.reshape(pairs, 2, quads, 4).transpose(0, 2, 1, 3)
+    stored = np.ascontiguousarray((turns + 128 if short else turns).astype(np.uint8))
+    return np.concatenate([_wrap(head), stored.reshape(pairs, -1).view(np.int32)], axis=1)
+
+
+# --- depthwise ------------------------------------------------------------------------------------
 
 
 def _takes_depthwise(layer: DepthwiseConv2d, program: Program) -> bool:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    rows = layer.weights.reshape(-1, out.channels).T
     return (
         layer.depth_multiplier == 1
+        and layer.kernel_h == layer.kernel_w
+        and layer.kernel_h in (3, 5)
+        and layer.stride_w in (1, 2)
+        and max(source.width, out.width) < 1 << 15
+        and out.channels < 1 << 16
         and out.channels % 4 == 0
-        and max(layer.kernel_h, layer.kernel_w, layer.stride_w, layer.pad_left) < 256
-        and max(source.width, out.width, out.channels) < 1 << 16
-        and _exact(layer.requant, layer.bias, rows)
+        and _channels(layer, program) is not None
     )
 
 
-def _depthwise(layer: DepthwiseConv2d, program: Program) -> Call:
+def _planes(layer: DepthwiseConv2d, program: Program) -> Planes:
+    """The planes that the layer reads fastest."""
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    taps = layer.weights.reshape(-1, out.channels).astype(np.int16)
-    taps = np.pad(taps, ((0, len(taps) % 2), (0, 0)))
-    # (pairs, 2, groups, 4) -> (groups, pairs, 4 in the order 0, 2, 1, 3, 2)
-    paired = taps.reshape(-1, 2, out.channels // 4, 4)[..., [0, 2, 1, 3]]
-    n_taps = len(taps)
+    read = layer.stride_w * (out.width + out.width % 2 - 1) + layer.kernel_w
+    plane = max(layer.pad_left + source.width, read)
+    spread = out.rows * layer.kernel_h * source.row_bytes
+    return Planes(layer.pad_left, plane + plane % 2, source.channels, spread * 9 // 4)
+
+
+def _depthwise(layer: DepthwiseConv2d, program: Program, reads: Planes | None = None) -> Call:
+    source, out = program.values[layer.inputs[0]], program.values[layer.output]
+    found = _channels(layer, program)
+    assert found is not None
+    channels, short = found
+    plane, size = _planes(layer, program).plane, layer.kernel_h
+    bias = channels.bias if reads else _uncentred(channels, short, source.zero_point)
+    scaled = channels.weights << (channels.shift[:, None] if short else 0)
+    rows = scaled.reshape(-1, size, size)
+    pairs = np.stack([rows[:, :, :-1], rows[:, :, 1:]], axis=3).astype(np.int16)
+    words = np.ascontiguousarray(pairs).reshape(len(bias), -1).view(np.int32)
+    tail = [bias, channels.multiplier, channels.constant, *([] if short else [channels.shift])]
+    constants = np.concatenate([words, _wrap(np.stack(tail, axis=1))], axis=1)
     return call(
+        "vad_depthwise_dsp_planes" if reads else "vad_depthwise_dsp_rows",
+        2 * plane if reads else 8 * size * plane,
         "vad_depthwise_dsp",
-        scratch_bytes=4 * n_taps + layer.kernel_w * out.channels,
-        weights=np.ascontiguousarray(paired.transpose(2, 0, 3, 1)),
-        channels=_channels(
-            layer.requant,
-            folded_bias(
-                layer.bias,
-                np.ascontiguousarray(layer.weights.reshape(-1, out.channels).T),
-                source.zero_point,
-            ),
-        ),
+        constants=constants,
+        row=f"vad_dsp_depthwise_{size}_{layer.stride_w}_{'short' if short else 'signed'}",
         in_width=source.width,
-        n_channels=out.channels,
+        channels=out.channels,
         out_width=out.width,
-        kernel_h=layer.kernel_h,
-        kernel_w=layer.kernel_w,
-        stride_w=layer.stride_w,
+        plane=plane,
+        channel=constants.shape[1],
+        size=size,
+        stride=layer.stride_w,
         pad_left=layer.pad_left,
         in_zero_point=source.zero_point,
-        odd=2 * layer.requant.zero_point + 1,
     )
+
+
+# --- add ------------------------------------------------------------------------------------------
+
+
+def _add_order(layer: Add) -> int:
+    """Which input is not known to be scaled by exactly 1/2."""
+    return 0 if (layer.multipliers[1], layer.shifts[1]) == (1 << 30, 0) else 1
 
 
 def _takes_add(layer: Add, program: Program) -> bool:
-    return _saturates_only(layer.low, layer.high) and 1 <= -layer.shifts[2] <= _MOST_RIGHT
+    a, right = _add_order(layer), -layer.shifts[2]
+    return (
+        (layer.multipliers[1 - a], layer.shifts[1 - a]) == (1 << 30, 0)
+        and (layer.multipliers[a] == 1 << 30 or layer.shifts[a] < 0)
+        and layer.shifts[a] >= -4
+        and 1 <= right <= 22
+        and (layer.low, layer.high) == (-128, 127)
+    )
 
 
 def _add(layer: Add, program: Program) -> Call:
+    a, right = _add_order(layer), -layer.shifts[2]
+    same = layer.shifts[a] == 0
+    right_a = 1 if same else -layer.shifts[a]
     return call(
         "vad_add_dsp",
-        multiplier_a=layer.multipliers[0],
-        multiplier_b=layer.multipliers[1],
-        multiplier_out=layer.multipliers[2],
+        multiplier_a=layer.multipliers[a],
+        constant_a=(1 << (right_a - 1)) - (layer.zero_points[1 - a] << (19 + right_a)),
+        multiplier=layer.multipliers[2],
+        constant=(1 << (right - 1)) + (layer.zero_points[2] << right),
         bytes=program.values[layer.output].row_bytes,
-        shift_out=-layer.shifts[2] - 1,
-        right_a=-layer.shifts[0],
-        right_b=-layer.shifts[1],
-        zero_point_a=layer.zero_points[0],
-        zero_point_b=layer.zero_points[1],
-        odd=2 * layer.zero_points[2] + 1,
+        a=a,
+        same=same,
+        right_a=right_a,
+        right=right,
+        zero_point_a=layer.zero_points[a],
     )
 
 
 KERNELS: tuple[Kernel, ...] = (
-    Kernel(Conv2d, _takes_pointwise, _pointwise),
-    Kernel(Conv2d, _takes_conv2d, _conv2d),
-    Kernel(DepthwiseConv2d, _takes_depthwise, _depthwise),
+    Kernel(Conv2d, _takes_conv2d, _conv2d, writes_planes=_writes_planes),
+    Kernel(DepthwiseConv2d, _takes_depthwise, _depthwise, reads_planes=_planes),
     Kernel(Add, _takes_add, _add),
 )

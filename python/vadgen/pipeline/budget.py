@@ -67,6 +67,11 @@ def needs(plan: Plan, detector_flash: int, board: Board) -> tuple[int, int]:
     return flash, plan.arena_bytes + row + board.stack_bytes + OTHER_RAM_BYTES
 
 
+def arena_budget(program: Program, board: Board) -> int:
+    """RAM that the plan may take: what the board has beside the stack and the firmware's own."""
+    return board.ram_bytes - program.values[0].row_bytes - board.stack_bytes - OTHER_RAM_BYTES
+
+
 def largest_input(recipe: Recipe, board: Board, network: Network) -> int:
     """The largest of `SIZES` with which backbone and detector fit the board.
 
@@ -117,7 +122,7 @@ def _lack(recipe: Recipe, board: Board, network: Network, size: int) -> str:
         if error.code != Exit.DOES_NOT_FIT:
             raise
         return error.message
-    plan = make_plan(program, board.kernels, detector.state_bytes)
+    plan = make_plan(program, board.kernels, detector.state_bytes, arena_budget(program, board))
     return _shortage(plan, detector.table_bytes, board, recipe)
 
 

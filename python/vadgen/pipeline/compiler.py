@@ -24,6 +24,7 @@ from vadgen.build.tools import tool_versions
 from vadgen.emit.model import ABI, write_model
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Program, lower
+from vadgen.pipeline.budget import arena_budget
 from vadgen.pipeline.manifest import sha256_file, write_json, write_manifest
 from vadgen.pipeline.parity import Agreement, Run, compare, from_host, from_responses
 from vadgen.pipeline.staging import shown, staged
@@ -91,7 +92,7 @@ def compile_model(
     target = out or Path("build") / f"{tflite.stem}-{board.id}"
     with staged(target) as work:
         progress.step("Plan rows and memory")
-        plan = make_plan(program, board.kernels)
+        plan = make_plan(program, board.kernels, ram_bytes=arena_budget(program, board))
         shutil.copyfile(tflite, work / "model.tflite")
         generated = write_generated(work, plan, tflite.name)
         rows = explain_plan(plan)

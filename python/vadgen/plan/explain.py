@@ -6,18 +6,18 @@ from typing import Any
 
 from vadgen.plan.planner import Plan
 
-_COLUMNS = ("operator", "output", "kernel", "segment", "rows kept", "bytes")
+_COLUMNS = ("operator", "output", "kernel", "layout", "segment", "rows kept", "bytes")
 
 
 def explain_plan(plan: Plan) -> dict[str, Any]:
-    """Columns and rows, one a step: operator, shape, kernel, segment, rows kept of all, bytes."""
+    """Columns and rows, one a step; the layout and what follows it are the output's."""
     segment_of = {
         i: s for s, seg in enumerate(plan.segments) for i in range(seg.first, seg.last + 1)
     }
     rows: list[list[str | int]] = []
     for node in plan.nodes:
         if node.output is None:
-            rows.append([node.label, "", "detector", segment_of[node.index], "", ""])
+            rows.append([node.label, "", "detector", "", segment_of[node.index], "", ""])
             continue
         value, ring = plan.program.values[node.output], plan.rings[node.output]
         rows.append(
@@ -25,6 +25,7 @@ def explain_plan(plan: Plan) -> dict[str, Any]:
                 node.label,
                 f"{value.rows}x{value.width}x{value.channels}",
                 "" if node.layer is None else plan.calls[node.layer].function,
+                "pixels" if ring.planes is None else "planes",
                 segment_of[node.index],
                 f"{ring.ring} of {ring.rows}",
                 ring.ring * ring.pitch,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vadgen.kernels import select
-from vadgen.kernels.base import Call
-from vadgen.lower import Program
+from vadgen.kernels import find
+from vadgen.kernels.base import Call, Kernel, Planes
+from vadgen.lower import Layer, Program
 from vadgen.plan.arena import Block, align, place
 from vadgen.plan.nodes import Node, build_nodes
 from vadgen.plan.schedule import Segment, Simulator
@@ -15,12 +15,13 @@ from vadgen.plan.schedule import Segment, Simulator
 
 @dataclass(frozen=True)
 class Ring:
-    """Where a value's rows lie: row y at `offset + (y % ring) * pitch`."""
+    """Where a value's rows lie: row y at `offset + (y % ring) * pitch`; planes or pixels."""
 
     offset: int
     pitch: int
     ring: int
     rows: int
+    planes: Planes | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +34,11 @@ class Plan:
         calls: the kernel call of each layer.
         segments: the cuts, in order.
         rings: by value index.
-        scratch_offset: where kernels find their scratch.
+        scratch_offsets: by node index, where its kernel finds its scratch; only those that use it.
         state_offset: where the detector's state lies.
         arena_bytes: all of the above.
-        scratch_bytes, state_bytes: their parts of it.
+        scratch_bytes: the most that a kernel uses.
+        state_bytes: what the detector keeps.
     """
 
     program: Program
@@ -44,29 +46,136 @@ class Plan:
     calls: tuple[Call, ...]
     segments: tuple[Segment, ...]
     rings: Mapping[int, Ring]
-    scratch_offset: int
+    scratch_offsets: Mapping[int, int]
     state_offset: int
     arena_bytes: int
     scratch_bytes: int
     state_bytes: int
 
 
-def make_plan(program: Program, kernels: tuple[str, ...], state_bytes: int | None = None) -> Plan:
+_SPARE_BYTES, _SPARE_SHARE = 16 * 1024, 8
+
+
+def make_plan(
+    program: Program,
+    kernels: tuple[str, ...],
+    state_bytes: int | None = None,
+    ram_bytes: int | None = None,
+) -> Plan:
     """Plans a program for a board.
+
+    Planes make a plan faster and larger. It takes those that save most instructions for their
+    bytes, while the arena stays within `ram_bytes` and near the smallest one that is possible.
 
     Args:
         program: the integer layers.
         kernels: kernel sets in order of preference.
         state_bytes: what the detector keeps over an image, or None without a detector.
+        ram_bytes: what the arena should fit, or None.
     """
-    calls = tuple(select(layer, program, kernels) for layer in program.layers)
-    nodes = build_nodes(program, sinks=state_bytes is not None)
-    pitch = {v.index: align(v.row_bytes, 4) for v in program.values}
-    scratch = [0 if node.layer is None else calls[node.layer].scratch_bytes for node in nodes]
-    simulator = Simulator(program, nodes)
-    segments = _cut(program, simulator, pitch, scratch)
-    check_schedule(program, nodes, segments)
-    return _place(program, nodes, calls, segments, simulator, pitch, scratch, state_bytes or 0)
+    draft = _Draft(program, kernels, state_bytes)
+    small = draft.plan({})
+    limit = small.arena_bytes + max(_SPARE_BYTES, small.arena_bytes // _SPARE_SHARE)
+    if ram_bytes is not None:
+        limit = min(limit, ram_bytes)
+    chosen = draft.possible_planes()
+    if not chosen:
+        return small
+    dropped: dict[int, Planes] = {}
+    plan = draft.plan(chosen)
+    while plan.arena_bytes > limit and chosen:
+        value = draft.least_worth(plan, chosen)
+        dropped[value] = chosen.pop(value)
+        plan = draft.plan(chosen)
+    # What was dropped before something larger was may fit again.
+    for value, planes in sorted(dropped.items(), key=lambda item: -item[1].saves):
+        more = draft.plan({**chosen, value: planes})
+        if more.arena_bytes <= limit:
+            chosen[value], plan = planes, more
+    return plan
+
+
+class _Draft:
+    """Plans of one program that differ in which values are planes."""
+
+    def __init__(self, program: Program, kernels: tuple[str, ...], state_bytes: int | None) -> None:
+        self.program = program
+        self.kernels = [find(layer, program, kernels) for layer in program.layers]
+        self.nodes = build_nodes(program, sinks=state_bytes is not None)
+        self.simulator = Simulator(program, self.nodes)
+        self.state_bytes = state_bytes or 0
+
+    def possible_planes(self) -> dict[int, Planes]:
+        """Values whose maker writes planes, and whose only reader reads them."""
+        found = {}
+        for kernel, layer in zip(self.kernels, self.program.layers, strict=True):
+            readers = [self.nodes[i].layer for i in self.simulator.consumers[layer.output]]
+            if layer.output in self.program.outputs or len(readers) != 1 or readers[0] is None:
+                continue
+            reads = self.kernels[readers[0]].reads_planes
+            if reads is None or kernel.writes_planes is None:
+                continue
+            if kernel.writes_planes(layer, self.program):
+                found[layer.output] = reads(self.program.layers[readers[0]], self.program)
+        return found
+
+    def plan(self, planes: Mapping[int, Planes]) -> Plan:
+        """The plan in which these values are planes."""
+        program, nodes = self.program, self.nodes
+        calls = tuple(
+            _pack(kernel, layer, program, planes)
+            for kernel, layer in zip(self.kernels, program.layers, strict=True)
+        )
+        pitch = {
+            v.index: planes[v.index].row_bytes if v.index in planes else align(v.row_bytes, 4)
+            for v in program.values
+        }
+        scratch = [0 if node.layer is None else calls[node.layer].scratch_bytes for node in nodes]
+        segments = _cut(program, self.simulator, pitch, scratch)
+        check_schedule(program, nodes, segments)
+        return _place(
+            program,
+            nodes,
+            calls,
+            segments,
+            self.simulator,
+            planes,
+            pitch,
+            scratch,
+            self.state_bytes,
+        )
+
+    def least_worth(self, plan: Plan, planes: Mapping[int, Planes]) -> int:
+        """Of the planes that take part in the fullest segment, those that save least for a byte."""
+        pitch = {v: ring.pitch for v, ring in plan.rings.items()}
+        whole = {v: ring.rows * ring.pitch for v, ring in plan.rings.items()}
+        scratch = [0 if n.layer is None else plan.calls[n.layer].scratch_bytes for n in plan.nodes]
+        fullest = max(
+            plan.segments,
+            key=lambda s: _segment_bytes(self.simulator, s, whole, pitch, scratch),
+        )
+        inside = [
+            v
+            for v in planes
+            if self.simulator.producer[v] <= fullest.last
+            and self.simulator.last_use[v] >= fullest.first
+        ]
+
+        def worth(value: int) -> float:
+            ring = plan.rings[value]
+            more = ring.ring * (ring.pitch - self.program.values[value].row_bytes)
+            return planes[value].saves / more
+
+        return min(inside or planes, key=worth)
+
+
+def _pack(kernel: Kernel, layer: Layer, program: Program, planes: Mapping[int, Planes]) -> Call:
+    options = {}
+    if layer.inputs[0] in planes:
+        options["reads"] = planes[layer.inputs[0]]
+    if layer.output in planes:
+        options["writes"] = planes[layer.output]
+    return kernel.pack(layer, program, **options)
 
 
 def _cut(
@@ -171,6 +280,7 @@ def _place(
     calls: tuple[Call, ...],
     segments: tuple[Segment, ...],
     simulator: Simulator,
+    planes: Mapping[int, Planes],
     pitch: Mapping[int, int],
     scratch: Sequence[int],
     state_bytes: int,
@@ -190,14 +300,15 @@ def _place(
                 segment_of[simulator.last_use[value.index]],
             )
         )
-    scratch_bytes = max(scratch)
-    if scratch_bytes:
-        needs = [max(scratch[s.first : s.last + 1]) for s in segments]
-        users = [i for i, n in enumerate(needs) if n]
-        blocks.append(Block("scratch", scratch_bytes, users[0], users[-1]))
+    for i, segment in enumerate(segments):
+        need = max(scratch[segment.first : segment.last + 1])
+        if need:
+            blocks.append(Block(f"scratch {i}", need, i, i))
     offsets, arena_bytes = place(blocks)
     rings = {
-        v.index: Ring(offsets[str(v.index)], pitch[v.index], rows[v.index], v.rows)
+        v.index: Ring(
+            offsets[str(v.index)], pitch[v.index], rows[v.index], v.rows, planes.get(v.index)
+        )
         for v in program.values
     }
     return Plan(
@@ -206,9 +317,9 @@ def _place(
         calls,
         segments,
         rings,
-        offsets.get("scratch", 0),
+        {n.index: offsets[f"scratch {segment_of[n.index]}"] for n in nodes if scratch[n.index]},
         offsets.get("state", 0),
         arena_bytes,
-        scratch_bytes,
+        max(scratch),
         state_bytes,
     )

@@ -43,6 +43,7 @@ class Simulator:
         self.last_use = {
             v: max(users, default=self.producer[v]) for v, users in self.consumers.items()
         }
+        self._known: dict[tuple[int, int, int | None], Segment] = {}
 
     def run(self, first: int, last: int) -> Segment:
         """Simulates nodes first .. last.
@@ -50,11 +51,17 @@ class Simulator:
         Each node is asked for its rows one by one, the last node first; a node asks for the rows
         that it lacks. Nodes whose rows nobody in the segment reads run as soon as they can.
         """
-        return _Run(self, first, last).segment()
+        return self._segment(first, last, None)
 
     def sample(self, first: int, last: int) -> Segment:
         """The first rows of `run`: its rings are those of the whole run but for the borders."""
-        return _Run(self, first, last).segment(_SAMPLE_ROWS)
+        return self._segment(first, last, _SAMPLE_ROWS)
+
+    def _segment(self, first: int, last: int, rows: int | None) -> Segment:
+        key = (first, last, rows)
+        if key not in self._known:
+            self._known[key] = _Run(self, first, last).segment(rows)
+        return self._known[key]
 
 
 class _Run:

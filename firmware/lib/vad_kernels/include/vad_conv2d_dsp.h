@@ -1,29 +1,49 @@
-/* CONV_2D on DSP cores, any kernel and stride; numpy twin: ref/conv2d.py.
+/* CONV_2D on cores with the DSP extension; numpy twin: ref/conv2d.py.
  *
- * Taken: output channels a multiple of 2, clamping only by saturation, shifts as in
- * vad_dsp_channel_t. */
+ * Output channels go in pairs. The stream holds for each pair, in words:
+ *     multiplier, constant (first channel), multiplier, constant (second channel), shifts, biases
+ * then its weights, four of the first channel and four of the second in turns: as int8, or where
+ * `wide` is set as int16 in the order 0, 2, 1, 3. vad_dsp.h says what the constants mean. */
 #ifndef VAD_CONV2D_DSP_H
 #define VAD_CONV2D_DSP_H
 
 #include "vad_kernel.h"
 
+typedef struct vad_dsp_dots vad_dsp_dots_t;
+typedef void vad_dsp_dots_fn(const vad_dsp_dots_t *dots);
+
+/* Variants of the inner loops: input channels by four, and how sums become outputs. */
+vad_dsp_dots_fn vad_dsp_dots_2_planes, vad_dsp_dots_4_planes, vad_dsp_dots_6_planes,
+    vad_dsp_dots_7_planes, vad_dsp_dots_8_planes, vad_dsp_dots_any_planes, vad_dsp_dots_any_rows,
+    vad_dsp_dots_any_signed;
+
 typedef struct {
-    const int8_t *weights;   /* [out_channels][patch], a patch ending in zeros, 4-byte aligned */
-    const int32_t *channels; /* [out_channels] vad_dsp_channel_t */
+    const int32_t *stream;
+    vad_dsp_dots_fn *dots;
     uint16_t in_width;
     uint16_t in_channels;
     uint16_t out_width;
-    uint16_t out_channels;
-    uint16_t patch; /* kernel_h * kernel_w * in_channels rounded up to a multiple of 4 */
+    uint16_t out_channels; /* a multiple of 2 */
+    uint16_t quads;        /* weights of an output channel by four, the last filled with zeros */
+    uint16_t pixels;       /* output pixels at a time, even */
+    uint16_t plane;        /* pixels of an output plane with its margins; 0: int8 rows */
+    uint8_t left;          /* zeros before a plane's first pixel */
+    uint8_t wide;
     uint8_t kernel_h;
     uint8_t kernel_w;
     uint8_t stride_w;
     uint8_t pad_left;
     int8_t in_zero_point;
-    int16_t odd; /* 2 * output zero point + 1 */
 } vad_conv2d_dsp_t;
 
-/* scratch: 6 * patch bytes: two patches of int8, then the same as int16. */
+/* scratch, both: the pixels as int16 (8 * quads bytes each); unless `wide`, a pair of channels'
+ * biases and weights (8 + 16 * quads); vad_conv2d_dsp: two patches of int8 (8 * quads). */
+
+/* 1x1, stride 1, input channels a multiple of 4. */
+void vad_pointwise_dsp(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int8_t *out,
+                       void *scratch);
+
+/* Any kernel and stride. */
 void vad_conv2d_dsp(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int8_t *out,
                     void *scratch);
 

@@ -1,30 +1,41 @@
-/* DEPTHWISE_CONV_2D with depth multiplier 1 on DSP cores; numpy twin: ref/depthwise_conv2d.py.
+/* DEPTHWISE_CONV_2D on cores with the DSP extension; numpy twin: ref/depthwise_conv2d.py.
  *
- * Taken: channels a multiple of 4, clamping only by saturation, shifts as in vad_dsp_channel_t. */
+ * Windows of 3x3 and 5x5, strides 1 and 2, depth multiplier 1. The constants hold for each channel,
+ * in words: each row's weights as int16 pairs (w0, w1), (w1, w2) and so on; bias; multiplier;
+ * constant; with the signed requantization also the shift (see vad_dsp.h). */
 #ifndef VAD_DEPTHWISE_DSP_H
 #define VAD_DEPTHWISE_DSP_H
 
 #include "vad_kernel.h"
 
+typedef void vad_dsp_depthwise_fn(const void *depthwise);
+
+/* Variants of the inner loop: size, stride and requantization. */
+vad_dsp_depthwise_fn vad_dsp_depthwise_3_1_short, vad_dsp_depthwise_3_2_short,
+    vad_dsp_depthwise_5_1_short, vad_dsp_depthwise_5_2_short, vad_dsp_depthwise_3_1_signed,
+    vad_dsp_depthwise_3_2_signed, vad_dsp_depthwise_5_1_signed, vad_dsp_depthwise_5_2_signed;
+
 typedef struct {
-    /* Taps in pairs (row by row, the last one with a zero): [channels / 4][pairs][4] pairs of
-     * int16, for channels 0, 2, 1, 3 of the four. */
-    const int16_t *weights;
-    const int32_t *channels; /* [channels] vad_dsp_channel_t */
+    const int32_t *constants;
+    vad_dsp_depthwise_fn *row;
     uint16_t in_width;
-    uint16_t n_channels;
+    uint16_t channels;
     uint16_t out_width;
-    uint8_t kernel_h;
-    uint8_t kernel_w;
-    uint8_t stride_w;
-    uint8_t pad_left;
+    uint16_t plane;   /* pixels of a plane with its margins, even */
+    uint16_t channel; /* words of a channel's constants */
+    uint8_t size;     /* 3 or 5 */
+    uint8_t stride;
+    uint8_t pad_left; /* pixels of a plane before its first */
     int8_t in_zero_point;
-    int16_t odd; /* 2 * output zero point + 1 */
 } vad_depthwise_dsp_t;
 
-/* scratch: 4 * (kernel_h * kernel_w + 1) bytes of pointers, then kernel_h * kernel_w * n_channels.
- */
-void vad_depthwise_dsp(const vad_depthwise_dsp_t *op, const int8_t *const *rows, int8_t *out,
-                       void *scratch);
+/* Input rows are int16 planes, a channel after the other, centred, zeros in their margins.
+ * scratch: 2 * plane bytes. */
+void vad_depthwise_dsp_planes(const vad_depthwise_dsp_t *op, const int8_t *const *rows, int8_t *out,
+                              void *scratch);
+
+/* Input rows are int8 pixels, channels a multiple of 4. scratch: 8 * size * plane bytes. */
+void vad_depthwise_dsp_rows(const vad_depthwise_dsp_t *op, const int8_t *const *rows, int8_t *out,
+                            void *scratch);
 
 #endif

@@ -1,8 +1,67 @@
-#include <stddef.h>
+#include "vad_conv2d_dsp.h"
+
 #include <string.h>
 
-#include "vad_conv2d_dsp.h"
 #include "vad_dsp.h"
+
+/* Zeros around the pixels of each plane: what is right of one lies next to what is left of the
+ * next. */
+static void clear_margins(const vad_conv2d_dsp_t *op, int16_t *out) {
+    const int32_t right = op->plane - op->left - op->out_width;
+    for (int32_t i = 0; i < op->left; i++) {
+        out[i] = 0;
+    }
+    int16_t *margin = out + op->left + op->out_width;
+    for (int32_t c = 1; c < op->out_channels; c++, margin += op->plane) {
+        for (int32_t i = 0; i < right + op->left; i++) {
+            margin[i] = 0;
+        }
+    }
+    for (int32_t i = 0; i < right; i++) {
+        margin[i] = 0;
+    }
+}
+
+/* `count` output pixels from `first` on, whose inputs lie at `pixels`, ended by `end`. */
+static void multiply(const vad_conv2d_dsp_t *op, const uint32_t *pixels, const uint32_t *end,
+                     uint32_t *widened, int32_t first, int32_t count, int8_t *out) {
+    const uint32_t plane_bytes = 2u * op->plane;
+    const uint32_t lone = plane_bytes == 0 ? (uint32_t)count % 2 : 0;
+    const vad_dsp_dots_t dots = {
+        .pixels = pixels,
+        .pixels_whole = end - lone * 4 * op->quads,
+        .pixels_end = end,
+        .pixel_step = plane_bytes == 0 ? op->out_channels : plane_bytes,
+        .out = plane_bytes == 0 ? out + first * op->out_channels : out + 2 * (op->left + first),
+        .out_next = plane_bytes == 0 ? 2 : 2 * plane_bytes,
+        .widened = op->wide ? NULL : widened,
+        .weight_bytes = 8 + 16 * (uint32_t)op->quads,
+        .stream = op->stream,
+        .n_pairs = op->out_channels / 2,
+    };
+    op->dots(&dots);
+}
+
+void vad_pointwise_dsp(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int8_t *out,
+                       void *scratch) {
+    uint32_t *pixels = scratch;
+    const int8_t *in = rows[0];
+    for (int32_t first = 0; first < op->out_width; first += op->pixels) {
+        const int32_t left = op->out_width - first;
+        const int32_t count = left < op->pixels ? left : op->pixels;
+        uint32_t *end = vad_dsp_widen(in, op->in_channels, (uint32_t)count / 2, pixels);
+        in += (count & ~1) * op->in_channels;
+        if (count & 1) {
+            for (int32_t q = 0; q < op->quads; q++, in += 4, end += 4) {
+                vad_dsp_widen_quad(in, end);
+            }
+        }
+        multiply(op, pixels, end, pixels + 4 * op->quads * op->pixels / 2, first, count, out);
+    }
+    if (op->plane != 0) {
+        clear_margins(op, (int16_t *)(void *)out);
+    }
+}
 
 /* The pixels under the kernel of output pixel x; outside the image there are zero points. */
 static void gather(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int32_t x,
@@ -27,38 +86,26 @@ static void gather(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int32_
     }
 }
 
-static void widen(const int8_t *a, const int8_t *b, uint32_t count, uint32_t *pair) {
-    for (uint32_t i = 0; i < count; i++, a += 4, b += 4, pair += 4) {
-        const uint32_t wa = vad_dsp_load(a);
-        const uint32_t wb = vad_dsp_load(b);
-        pair[0] = vad_dsp_even(wa);
-        pair[1] = vad_dsp_odd(wa);
-        pair[2] = vad_dsp_even(wb);
-        pair[3] = vad_dsp_odd(wb);
-    }
-}
-
 void vad_conv2d_dsp(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int8_t *out,
                     void *scratch) {
-    const uint32_t patch = op->patch;
-    uint32_t *pair = scratch;
-    int8_t *a = (int8_t *)(pair + patch);
-    int8_t *b = a + patch;
-    const int32_t odd = op->odd;
-    memset(a, 0, 2 * (size_t)patch);
-    for (int32_t x = 0; x < op->out_width; x += 2) {
-        const int32_t other = x + 1 < op->out_width;
-        gather(op, rows, x, a);
-        gather(op, rows, x + other, b);
-        widen(a, b, patch / 4, pair);
-        const vad_dsp_channel_t *channel = (const vad_dsp_channel_t *)(const void *)op->channels;
-        const int8_t *weights = op->weights;
-        int8_t *out_b = out + (uint32_t)other * op->out_channels;
-        for (uint32_t o = 0; o < op->out_channels; o += 2, channel += 2, weights += 2 * patch) {
-            const vad_dsp_dots_t s = vad_dsp_dots(pair, weights, weights + patch, patch / 4,
-                                                  channel[0].bias, channel[1].bias);
-            vad_dsp_store(&s, channel, odd, out + o, out_b + o);
+    uint32_t *pixels = scratch;
+    int8_t *a = (int8_t *)(pixels + 4 * op->quads * op->pixels / 2);
+    int8_t *b = a + 4 * op->quads;
+    uint32_t *widened = (uint32_t *)(void *)(b + 4 * op->quads);
+    for (int32_t first = 0; first < op->out_width; first += op->pixels) {
+        const int32_t left = op->out_width - first;
+        const int32_t count = left < op->pixels ? left : op->pixels;
+        uint32_t *end = pixels;
+        for (int32_t x = first; x < first + count; x += 2) {
+            gather(op, rows, x, a);
+            if (x + 1 < op->out_width) {
+                gather(op, rows, x + 1, b);
+            }
+            end = vad_dsp_widen(a, 4 * op->quads, 1, end);
         }
-        out += 2 * (uint32_t)op->out_channels;
+        multiply(op, pixels, end, widened, first, count, out);
+    }
+    if (op->plane != 0) {
+        clear_margins(op, (int16_t *)(void *)out);
     }
 }
