@@ -277,7 +277,7 @@ def _result(made: Made, target: Path, seconds: float) -> BuildResult:
         shown(target),
         made.dataset.name,
         made.recipe.backbone,
-        made.shipped.detector.name,
+        made.recipe.detector,
         made.shipped.detector.title,
         made.shipped.input_size,
         None if sizes is None else sizes.flash_bytes,
