@@ -61,6 +61,14 @@ def _quads(layer: Conv2d) -> int:
     return -(-taps // 4)
 
 
+def _order(layer: Conv2d) -> NDArray[np.intp]:
+    """Weights in the order of the stream: whole fours of each kernel row, then what is left."""
+    line = layer.weights[0, 0].size
+    taps = np.arange(layer.weights[0].size).reshape(-1, line)
+    whole = line - line % 4
+    return np.concatenate([taps[:, :whole].reshape(-1), taps[:, whole:].reshape(-1)])
+
+
 def _pixels(layer: Conv2d, program: Program) -> int:
     """Output pixels at a time."""
     width = program.values[layer.output].width
@@ -95,13 +103,14 @@ def _conv2d(layer: Conv2d, program: Program, writes: Planes | None = None) -> Ca
     channels, short = found
     pointwise = _takes_pointwise(layer, program)
     quads, pixels = _quads(layer), _pixels(layer, program)
+    patch = (layer.kernel_h + 1) * layer.kernel_w * source.channels
     finish = "planes" if writes else "rows" if short else "signed"
     variant = quads if writes and quads in _UNROLLED else "any"
     return call(
         "vad_pointwise_dsp" if pointwise else "vad_conv2d_dsp",
-        8 * quads * pixels + 8 + 16 * quads + (0 if pointwise else 8 * quads),
+        8 * quads * pixels + 16 + 16 * quads + (0 if pointwise else 4 * layer.kernel_h + patch),
         "vad_conv2d_dsp",
-        stream=_stream(channels, short, source.zero_point, quads, writes),
+        stream=_stream(channels, short, source.zero_point, _order(layer), writes),
         dots=f"vad_dsp_dots_{variant}_{finish}",
         in_width=source.width,
         in_channels=source.channels,
@@ -111,7 +120,6 @@ def _conv2d(layer: Conv2d, program: Program, writes: Planes | None = None) -> Ca
         pixels=pixels,
         plane=writes.plane if writes else 0,
         left=writes.left if writes else 0,
-        wide=0,
         kernel_h=layer.kernel_h,
         kernel_w=layer.kernel_w,
         stride_w=layer.stride_w,
@@ -121,26 +129,42 @@ def _conv2d(layer: Conv2d, program: Program, writes: Planes | None = None) -> Ca
 
 
 def _stream(
-    channels: Channels, short: bool, zero_point: int, quads: int, writes: Planes | None
+    channels: Channels,
+    short: bool,
+    zero_point: int,
+    order: NDArray[np.intp],
+    writes: Planes | None,
 ) -> NDArray[np.int32]:
-    """See vad_conv2d_dsp.h."""
+    """See vad_conv2d_dsp.h; order: of the weights."""
+    quads = -(-len(order) // 4)
     pairs = len(channels.bias) // 2
+    multipliers, biases = channels.multiplier, _uncentred(channels, short, zero_point)
     # Planes hold outputs less their zero point, -128.
-    constant = channels.constant + (128 << requantize.SHORT_SHIFT if writes else 0)
-    head = np.concatenate(
-        [
-            np.stack([channels.multiplier, constant], axis=1).reshape(pairs, 4),
-            channels.shift.reshape(pairs, 2) @ np.array([[1], [256]]),
-            _uncentred(channels, short, zero_point).reshape(pairs, 2),
-        ],
-        axis=1,
+    constants = channels.constant + (128 << requantize.SHORT_SHIFT if writes else 0)
+    if short:
+        head = [_pairs(multipliers), _packed(constants, 16)]
+    else:
+        head = [_pairs(np.stack([multipliers, constants], axis=1))]
+    head += [_packed(channels.shift, 8), _pairs(biases)]
+    weights = np.pad(
+        channels.weights[:, order], ((0, 0), (0, 4 * quads - channels.weights.shape[1]))
     )
-    taps = channels.weights.shape[1]
-    weights = np.pad(channels.weights, ((0, 0), (0, 4 * quads - taps)))
     # (pairs, 2, quads, 4) -> (pairs, quads, 2, 4) bytes, a word for each four.
     turns = weights.reshape(pairs, 2, quads, 4).transpose(0, 2, 1, 3)
     stored = np.ascontiguousarray((turns + 128 if short else turns).astype(np.uint8))
-    return np.concatenate([_wrap(head), stored.reshape(pairs, -1).view(np.int32)], axis=1)
+    words = stored.reshape(pairs, -1).view(np.int32)
+    return np.concatenate([_wrap(np.concatenate(head, axis=1)), words], axis=1)
+
+
+def _pairs(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A row for each two channels."""
+    return values.reshape(len(values) // 2, -1)
+
+
+def _packed(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """Two channels' values in a word."""
+    low, high = (values & ((1 << bits) - 1)).reshape(-1, 2).T
+    return (low | high << bits)[:, None]
 
 
 # --- depthwise ------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ Int64 = NDArray[np.int64]
 
 SHORT_SHIFT = 8
 """The right shift that ends the short way, the same for every channel."""
-_CHOICES = 10
+_CHOICES = 16
 _MOST_RIGHT = 22
 _LOW, _HIGH = -128, 127
 
@@ -32,7 +32,7 @@ class Channels:
     Attributes:
         weights: int64 (channels, taps); zeros for a channel whose output cannot change.
         bias: int64 (channels,), to be added to the sum of centred inputs times weights.
-        multiplier, constant: int64 (channels,).
+        multiplier, constant: int64 (channels,); the short way's constant fits int16.
         shift: int64 (channels,): signed: the right shift at the end; short: weights and bias are
             scaled by 2^shift (`bias` is already).
     """
@@ -114,7 +114,7 @@ def short(sums: Sums, requant: Requant) -> Channels | None:
     todo = np.flatnonzero(~fixed)
     for choice in range(_CHOICES):
         if not len(todo):
-            return found
+            break
         guess = _guess(sums, requant, todo, choice)
         good = _holds(sums, requant, todo, *guess)
         for have, new in zip(
@@ -122,7 +122,7 @@ def short(sums: Sums, requant: Requant) -> Channels | None:
         ):
             have[todo[good]] = new[good]
         todo = todo[~good]
-    return None
+    return None if len(todo) else found
 
 
 def _guess(
@@ -133,29 +133,30 @@ def _guess(
     With r the right shift, both roundings together add `2^30 + 2^(30 + r)`, so the output is
     `(sum * multiplier + 2^30 + 2^(30 + r)) >> (31 + r)`. Times 2^(9 - r), which is the scale less
     the bits that the multiplier loses, it is `(... + 2^(39 - r) + 2^39) >> 40`. 2^39 is a constant
-    of 128 in the upper word, and from a scale of 4 on 2^(39 - r) is one, too. Below, a bias times
-    the multiplier comes near to it; what the multiplier loses is made up for in the middle of the
-    sums. `choice` counts through such biases, and through the multipliers on both sides.
+    of 128 in the upper word, and from a scale of 4 on 2^(39 - r) is one, too. Below, a difference
+    of the bias times the multiplier comes near to it; what the multiplier loses is made up for in
+    the middle of the sums. `choice` counts through such differences, and through the multipliers
+    on both sides,
+    and through scales.
     """
     right = -requant.shift[of].astype(np.int64)
-    scale = np.maximum(9 - right, 0)
-    loss = np.maximum(right - 9, 0)
+    more = np.where(right > 7, choice // 4, 0)
+    scale = np.maximum(9 - right, 0) + more
+    loss = np.maximum(right - 9, 0) + more
     given = requant.multiplier[of].astype(np.int64)
     multiplier = given >> loss if choice % 2 == 0 else -(-given >> loss)
     bias = sums.bias[of] << scale
     constant = (1 << scale >> 2) + np.full_like(bias, 128)
-    biases = np.arange(-(1 << 14), 1 << 14) if choice < 4 else np.arange(-(1 << 20), 1 << 20)
-    for i in np.flatnonzero(scale < 2):
-        exact, lost = int(given[i]), int(loss[i])
-        middle = min(int(sums.high[of[i]]), (255 << 31 + int(right[i])) // exact) // 2
-        total = int(bias[i]) * int(multiplier[i]) + (1 << 39 - int(right[i]))
-        total -= ((int(multiplier[i]) << lost) - exact) * middle >> lost
-        whole, below = divmod(total, 1 << 32)
-        rest = below - biases * multiplier[i]
+    # A greater bias would want a constant below int16.
+    differences = np.arange(-(1 << (14 if choice < 2 else 17)), 1 << 7)
+    for i in np.flatnonzero(right > 7):
+        middle = min(int(sums.high[of[i]]), (255 << 31 + int(right[i])) // int(given[i])) // 2
+        lost = ((int(multiplier[i]) << int(loss[i])) - int(given[i])) * middle >> int(loss[i])
+        rest = (1 << 39 - int(right[i])) - lost - differences * multiplier[i]
         far = np.abs((rest + (1 << 31)) % (1 << 32) - (1 << 31))
-        at = np.argpartition(far, choice)[choice]
-        bias[i] = biases[at]
-        constant[i] = 128 + whole + round(int(rest[at]) / (1 << 32))
+        at = np.argpartition(far, choice % 4)[choice % 4]
+        bias[i] += differences[at]
+        constant[i] = 128 + ((int(rest[at]) + (1 << 31)) >> 32)
     constant += _LOW << SHORT_SHIFT
     return scale, multiplier, bias, constant
 
@@ -190,5 +191,5 @@ def _holds(
     total = (scaled * multiplier[:, None] >> 32) + constant[:, None]
     same = np.clip(total >> SHORT_SHIFT, _LOW, _HIGH) == output(points, requant, of)
     fits = (np.abs(scaled) < 1 << 31) & (np.abs(total) < 1 << 31) & same
-    all_fit: NDArray[np.bool_] = fits.all(axis=1) & (multiplier[:] < 1 << 31)
+    all_fit: NDArray[np.bool_] = fits.all(axis=1) & (constant == constant.astype(np.int16))
     return all_fit

@@ -1,9 +1,12 @@
 /* CONV_2D on cores with the DSP extension; numpy twin: ref/conv2d.py.
  *
  * Output channels go in pairs. The stream holds for each pair, in words:
- *     multiplier, constant (first channel), multiplier, constant (second channel), shifts, biases
- * then its weights, four of the first channel and four of the second in turns: as int8, or where
- * `wide` is set as int16 in the order 0, 2, 1, 3. vad_dsp.h says what the constants mean. */
+ *     signed: multiplier, constant (first channel), multiplier, constant (second channel)
+ *     short:  both multipliers, both constants (int16 each)
+ *     both shifts (a byte each), both biases
+ * and its weights, four of the first channel and four of the second in turns; those for the short
+ * requantization plus 128. Weights of a kernel row that are not a whole four go behind those of all
+ * rows. vad_dsp.h says what the constants mean. */
 #ifndef VAD_CONV2D_DSP_H
 #define VAD_CONV2D_DSP_H
 
@@ -28,7 +31,6 @@ typedef struct {
     uint16_t pixels;       /* output pixels at a time, even */
     uint16_t plane;        /* pixels of an output plane with its margins; 0: int8 rows */
     uint8_t left;          /* zeros before a plane's first pixel */
-    uint8_t wide;
     uint8_t kernel_h;
     uint8_t kernel_w;
     uint8_t stride_w;
@@ -36,8 +38,8 @@ typedef struct {
     int8_t in_zero_point;
 } vad_conv2d_dsp_t;
 
-/* scratch, both: the pixels as int16 (8 * quads bytes each); unless `wide`, a pair of channels'
- * biases and weights (8 + 16 * quads); vad_conv2d_dsp: two patches of int8 (8 * quads). */
+/* scratch, both: the pixels as int16 (8 * quads bytes each), weights of two channels as int16 (16 +
+ * 16 * quads); vad_conv2d_dsp: kernel_h pointers and kernel_h + 1 rows of the kernel's inputs. */
 
 /* 1x1, stride 1, input channels a multiple of 4. */
 void vad_pointwise_dsp(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int8_t *out,

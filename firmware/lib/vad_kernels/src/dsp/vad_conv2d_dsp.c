@@ -1,30 +1,30 @@
 #include "vad_conv2d_dsp.h"
 
-#include <string.h>
-
 #include "vad_dsp.h"
 
-/* Zeros around the pixels of each plane: what is right of one lies next to what is left of the
- * next. */
+/* Zeros around the pixels of each plane: those right of one lie next to those left of the next, and
+ * mostly there are two of them. */
 static void clear_margins(const vad_conv2d_dsp_t *op, int16_t *out) {
     const int32_t right = op->plane - op->left - op->out_width;
-    for (int32_t i = 0; i < op->left; i++) {
-        out[i] = 0;
-    }
-    int16_t *margin = out + op->left + op->out_width;
-    for (int32_t c = 1; c < op->out_channels; c++, margin += op->plane) {
-        for (int32_t i = 0; i < right + op->left; i++) {
-            margin[i] = 0;
+    const int32_t gap = op->left + right;
+    const int16_t *end = out + op->out_channels * op->plane - right;
+    vad_dsp_clear(out, op->left);
+    out += op->left + op->out_width;
+    if (gap == 2) {
+        for (; out != end; out += op->plane) {
+            vad_dsp_store(out, 0);
+        }
+    } else {
+        for (; out != end; out += op->plane) {
+            vad_dsp_clear(out, gap);
         }
     }
-    for (int32_t i = 0; i < right; i++) {
-        margin[i] = 0;
-    }
+    vad_dsp_clear(out, right);
 }
 
 /* `count` output pixels from `first` on, whose inputs lie at `pixels`, ended by `end`. */
 static void multiply(const vad_conv2d_dsp_t *op, const uint32_t *pixels, const uint32_t *end,
-                     uint32_t *widened, int32_t first, int32_t count, int8_t *out) {
+                     uint32_t *weights, int32_t first, int32_t count, int8_t *out) {
     const uint32_t plane_bytes = 2u * op->plane;
     const uint32_t lone = plane_bytes == 0 ? (uint32_t)count % 2 : 0;
     const vad_dsp_dots_t dots = {
@@ -34,10 +34,10 @@ static void multiply(const vad_conv2d_dsp_t *op, const uint32_t *pixels, const u
         .pixel_step = plane_bytes == 0 ? op->out_channels : plane_bytes,
         .out = plane_bytes == 0 ? out + first * op->out_channels : out + 2 * (op->left + first),
         .out_next = plane_bytes == 0 ? 2 : 2 * plane_bytes,
-        .widened = op->wide ? NULL : widened,
-        .weight_bytes = 8 + 16 * (uint32_t)op->quads,
         .stream = op->stream,
         .n_pairs = op->out_channels / 2,
+        .weights = weights,
+        .weights_end = weights + 4 + 4 * op->quads,
     };
     op->dots(&dots);
 }
@@ -56,32 +56,77 @@ void vad_pointwise_dsp(const vad_conv2d_dsp_t *op, const int8_t *const *rows, in
                 vad_dsp_widen_quad(in, end);
             }
         }
-        multiply(op, pixels, end, pixels + 4 * op->quads * op->pixels / 2, first, count, out);
+        multiply(op, pixels, end, pixels + 2 * op->quads * op->pixels, first, count, out);
     }
     if (op->plane != 0) {
         clear_margins(op, (int16_t *)(void *)out);
     }
 }
 
-/* The pixels under the kernel of output pixel x; outside the image there are zero points. */
-static void gather(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int32_t x,
-                   int8_t *patch) {
-    const int32_t left = x * op->stride_w - op->pad_left;
-    const int32_t first = left < 0 ? -left : 0;
-    const int32_t inside = op->in_width - left;
-    const int32_t end = inside < op->kernel_w ? inside : op->kernel_w;
-    const size_t line = (size_t)op->kernel_w * op->in_channels;
-    const size_t skip = (size_t)first * op->in_channels;
-    const size_t count = (size_t)(end - first) * op->in_channels;
-    for (uint32_t i = 0; i < op->kernel_h; i++, patch += line) {
-        if (rows[i] == NULL || count != line) {
-            memset(patch, (uint8_t)op->in_zero_point, line);
+/* One pixel's window, at window[i] its rows, to quads that lie 4 words apart. */
+static __attribute__((noinline)) void spread(const vad_conv2d_dsp_t *op, const int8_t *const *window, uint32_t *to) {
+    const int32_t line = op->kernel_w * op->in_channels;
+    for (int32_t i = 0; i < op->kernel_h; i++) {
+        for (int32_t k = 0; k + 4 <= line; k += 4, to += 4) {
+            vad_dsp_widen_quad(window[i] + k, to);
         }
-        if (rows[i] != NULL) {
-            const int8_t *from = rows[i] + (left + first) * (int32_t)op->in_channels;
-            for (size_t k = 0; k < count; k++) {
-                patch[skip + k] = from[k];
+    }
+    uint32_t word = 0;
+    uint32_t bits = 0;
+    for (int32_t i = 0; i < op->kernel_h; i++) {
+        for (int32_t k = line & ~3; k < line; k++) {
+            word |= (uint32_t)(uint8_t)window[i][k] << bits;
+            bits = (bits + 8) % 32;
+            if (bits == 0) {
+                vad_dsp_widen_word(word, to);
+                to += 4;
+                word = 0;
             }
+        }
+    }
+    if (bits != 0) {
+        vad_dsp_widen_word(word, to);
+    }
+}
+
+/* A row of a window that reaches over the left or right border: outside are zero points. */
+static __attribute__((noinline)) void patch(const vad_conv2d_dsp_t *op, const int8_t *row, int32_t left, int8_t *line) {
+    for (int32_t j = left; j < left + op->kernel_w; j++) {
+        for (int32_t c = 0; c < op->in_channels; c++) {
+            const int inside = j >= 0 && j < op->in_width;
+            *line++ = inside ? row[j * op->in_channels + c] : op->in_zero_point;
+        }
+    }
+}
+
+/* Output pixels `first` .. `end` - 1, from an even one on, as pairs at `pixels`. */
+static void widen(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int32_t first, int32_t end,
+                  uint32_t *pixels, const int8_t **window) {
+    const int32_t line = op->kernel_w * op->in_channels;
+    const int8_t *outside = (const int8_t *)(window + op->kernel_h);
+    int8_t *patches = (int8_t *)(window + op->kernel_h) + line;
+    for (int32_t x = first; x < end;) {
+        uint32_t *to = pixels + (x - first) / 2 * 4 * op->quads + x % 2 * 2;
+        const int32_t left = x * op->stride_w - op->pad_left;
+        const int inside = left >= 0 && left + op->kernel_w <= op->in_width;
+        for (int32_t i = 0; i < op->kernel_h; i++) {
+            if (rows[i] != NULL && !inside) {
+                patch(op, rows[i], left, patches + i * line);
+            }
+            window[i] = rows[i] == NULL ? outside
+                        : inside        ? rows[i] + left * op->in_channels
+                                        : patches + i * line;
+        }
+        if (op->kernel_h == 3 && line == 9 && inside && window[0] != outside &&
+            window[1] != outside && window[2] != outside) {
+            const int32_t last = (op->in_width - op->kernel_w + op->pad_left) / op->stride_w + 1;
+            const int32_t count = (last < end ? last : end) - x;
+            vad_dsp_widen_stem(window, op->stride_w * op->in_channels, (uint32_t)count, to,
+                               (uint32_t)x % 2);
+            x += count;
+        } else {
+            spread(op, window, to);
+            x++;
         }
     }
 }
@@ -89,21 +134,14 @@ static void gather(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int32_
 void vad_conv2d_dsp(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int8_t *out,
                     void *scratch) {
     uint32_t *pixels = scratch;
-    int8_t *a = (int8_t *)(pixels + 4 * op->quads * op->pixels / 2);
-    int8_t *b = a + 4 * op->quads;
-    uint32_t *widened = (uint32_t *)(void *)(b + 4 * op->quads);
+    uint32_t *weights = pixels + 2 * op->quads * op->pixels;
+    const int8_t **window = (const int8_t **)(weights + 4 + 4 * op->quads);
+    patch(op, NULL, -op->kernel_w, (int8_t *)(window + op->kernel_h));
     for (int32_t first = 0; first < op->out_width; first += op->pixels) {
         const int32_t left = op->out_width - first;
         const int32_t count = left < op->pixels ? left : op->pixels;
-        uint32_t *end = pixels;
-        for (int32_t x = first; x < first + count; x += 2) {
-            gather(op, rows, x, a);
-            if (x + 1 < op->out_width) {
-                gather(op, rows, x + 1, b);
-            }
-            end = vad_dsp_widen(a, 4 * op->quads, 1, end);
-        }
-        multiply(op, pixels, end, widened, first, count, out);
+        widen(op, rows, first, first + count, pixels, window);
+        multiply(op, pixels, pixels + (count + 1) / 2 * 4 * op->quads, weights, first, count, out);
     }
     if (op->plane != 0) {
         clear_margins(op, (int16_t *)(void *)out);

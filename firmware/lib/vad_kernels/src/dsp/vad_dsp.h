@@ -29,13 +29,13 @@ struct vad_dsp_dots {
                                      in the order 0, 2, 1, 3, then four of b, as int16 */
     const uint32_t *pixels_whole; /* end of the pairs whose b exists (planes: all) */
     const uint32_t *pixels_end;
-    uint32_t pixel_step;   /* bytes from output pixel a to b; planes: to the next channel's plane */
-    int8_t *out;           /* pixel 0 of channel 0 */
-    uint32_t out_next;     /* bytes to the next pair of channels */
-    uint32_t *widened;     /* room for a pair's biases and weights; NULL: the stream is wide */
-    uint32_t weight_bytes; /* of a pair's biases and weights as int16: 8 + 16 * quads */
+    uint32_t pixel_step; /* bytes from output pixel a to b; planes: to the next channel's plane */
+    int8_t *out;         /* pixel 0 of channel 0 */
+    uint32_t out_next;   /* bytes to the next pair of channels */
     const int32_t *stream;
-    uint32_t n_pairs; /* of output channels, at least 1 */
+    uint32_t n_pairs;  /* of output channels, at least 1 */
+    uint32_t *weights; /* room for four biases and a pair of channels' weights as int16 */
+    uint32_t *weights_end;
 };
 
 /* Argument of vad_dsp_depthwise_*; the order is known to vad_dsp_depthwise.S. */
@@ -54,12 +54,33 @@ typedef struct {
  * 4; in: 4-byte aligned. Returns the end of what it wrote. */
 uint32_t *vad_dsp_widen(const int8_t *in, uint32_t channels, uint32_t n_pairs, uint32_t *pixels);
 
+/* The same for windows of 3 rows of 9 inputs, n_pixels >= 1 of them, `step` inputs apart. rows: where
+ * the first window's rows start; to: where its quads go; is_b: whether it is a pair's second. */
+void vad_dsp_widen_stem(const int8_t *const *rows, uint32_t step, uint32_t n_pixels, uint32_t *to,
+                        uint32_t is_b);
+
 /* Four int8 to int16 at to[0] and to[1], in the order 0, 2, 1, 3. */
+static inline void vad_dsp_widen_word(uint32_t word, uint32_t *to) {
+    __asm__("sxtb16 %0, %1" : "=r"(to[0]) : "r"(word));
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(to[1]) : "r"(word));
+}
+
 static inline void vad_dsp_widen_quad(const int8_t *in, uint32_t *to) {
     uint32_t word;
     __builtin_memcpy(&word, in, sizeof word);
-    __asm__("sxtb16 %0, %1" : "=r"(to[0]) : "r"(word));
-    __asm__("sxtb16 %0, %1, ror #8" : "=r"(to[1]) : "r"(word));
+    vad_dsp_widen_word(word, to);
+}
+
+/* A few zeros; not worth a call of memset, which GCC would make of a plain loop. */
+static inline void vad_dsp_clear(int16_t *to, int32_t count) {
+    const uint32_t zeros = 0;
+    for (; count >= 2; count -= 2, to += 2) {
+        __builtin_memcpy(to, &zeros, sizeof zeros);
+        __asm__("" ::: "memory");
+    }
+    if (count > 0) {
+        *to = 0;
+    }
 }
 
 /* The low halves of two words, and their high halves. */

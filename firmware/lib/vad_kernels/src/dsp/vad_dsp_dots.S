@@ -16,36 +16,33 @@
     .syntax unified
     .thumb
 
-/* The frame. Its first nine words are fetched together, the last ten are the arguments. */
+/* The frame. Its first nine words are fetched together, the last eight are arguments. */
     .set CHANNELS, 0            /* multiplier, constant, multiplier, constant */
     .set SHIFTS, 16
     .set STEP, 20
     .set OUT, 24
     .set STOP, 28               /* end of the pairs of pixels of this pass */
-    .set WEIGHTS, 32            /* two biases, then weights of both channels as int16 */
+    .set WEIGHTS, 32            /* four biases, then weights of both channels as int16 */
     .set WEIGHTS_END, 36
     .set ENTRY, 40              /* `any`: where its loop is entered */
-    .set ARGUMENTS, 44
     .set PIXELS, 44
     .set PIXELS_WHOLE, 48
     .set PIXELS_END, 52
     .set PIXEL_STEP, 56
     .set OUT_BASE, 60
     .set OUT_NEXT, 64
-    .set WIDENED, 68
-    .set WEIGHT_BYTES, 72
-    .set STREAM, 76
-    .set COUNT, 80
-    .set FRAME, 84              /* with nine saved registers a multiple of 8 */
+    .set STREAM, 68
+    .set COUNT, 72
+    .set FRAME, 76              /* with nine saved registers a multiple of 8 */
 
-/* 16 products; `a` and `b` are what is added to: the sums, or the biases at the start. */
-    .macro quad a=r1, b=r3
+/* 16 products. */
+    .macro quad
     ldm     r12!, {r4-r7}
     ldm     lr!, {r8-r11}
-    smlad   r1, r6, r8, \a
     smlad   r0, r4, r8, r0
-    smlad   r3, r6, r10, \b
+    smlad   r1, r6, r8, r1
     smlad   r2, r4, r10, r2
+    smlad   r3, r6, r10, r3
     smlad   r0, r5, r9, r0
     smlad   r1, r7, r9, r1
     smlad   r2, r5, r11, r2
@@ -53,12 +50,9 @@
     .endm
 
     .macro products quads, finish
-    ldm     lr!, {r0, r2}
+    ldm     lr!, {r0-r3}
     .ifc \quads, any
-    ldr     r4, [sp, #ENTRY]
-    mov     r1, r0
-    mov     r3, r2
-    bx      r4
+    ldr     pc, [sp, #ENTRY]
 .Lround_\finish:
     .rept 8
     quad
@@ -67,8 +61,7 @@
     cmp     lr, r4
     bne     .Lround_\finish
     .else
-    quad    r0, r2
-    .rept \quads - 1
+    .rept \quads
     quad
     .endr
     .endif
@@ -128,6 +121,24 @@
     store_rows
     .endm
 
+/* Of two channels: r0 multiplier, r1 constant, r2 multiplier, r3 constant, r4 shifts, r5 and r6
+ * biases. The short requantization's constants are packed. */
+    .macro head_planes
+    ldm     r12!, {r0, r2-r6}
+    uxth    r1, r3
+    lsr     r3, r3, #16
+    .endm
+
+    .macro head_rows
+    ldm     r12!, {r0, r2-r6}
+    sxth    r1, r3
+    asr     r3, r3, #16
+    .endm
+
+    .macro head_signed
+    ldm     r12!, {r0-r6}
+    .endm
+
 /* int8 weights from r12 to int16 at r8 .. r9. Those for the short requantization are stored plus
  * 128 and become scaled by 2^shift of their channel (r4: a byte each). */
     .macro widen_short finish
@@ -175,16 +186,16 @@
 vad_dsp_dots_\quads\()_\finish:
     push    {r4-r11, lr}
     sub     sp, sp, #FRAME
-    add     r12, sp, #ARGUMENTS
     ldm     r0, {r1-r10}
-    stm     r12, {r1-r10}               /* r2 PIXELS_WHOLE, r4 PIXEL_STEP, r7 WIDENED */
+    add     r12, sp, #PIXELS
+    stm     r12, {r1-r8}                /* r2 PIXELS_WHOLE, r4 PIXEL_STEP */
     str     r4, [sp, #STEP]
     str     r2, [sp, #STOP]
-    add     r2, r7, r8                  /* r8 WEIGHT_BYTES */
-    strd    r7, r2, [sp, #WEIGHTS]
-    mov     r12, r9                     /* the stream */
+    strd    r9, r10, [sp, #WEIGHTS]
+    mov     r12, r7                     /* the stream */
     .ifc \quads, any
-    sub     r8, r8, #8 + 16             /* the biases, and one quad */
+    sub     r8, r10, r9
+    sub     r8, r8, #16 + 16            /* the biases, and one quad */
     ubfx    r8, r8, #4, #3              /* quads of the first round less one: the odd ones, or 8 */
     rsb     r8, r8, #7                  /* quads that it skips */
     mov     r0, #40                     /* bytes of a quad's code */
@@ -195,20 +206,12 @@ vad_dsp_dots_\quads\()_\finish:
     .endif
 
 .Lchannels_\quads\()_\finish:
-    ldm     r12!, {r0-r6}
+    head_\finish
     stm     sp, {r0-r4}                 /* CHANNELS, SHIFTS; r5 and r6 are the biases */
-    ldrd    r8, r9, [sp, #WIDENED]
-    cmp     r8, #0
-    beq     .Lwide_\quads\()_\finish
-    add     r9, r9, r8
-    stm     r8!, {r5, r6}
+    ldrd    r8, r9, [sp, #WEIGHTS]      /* and WEIGHTS_END */
+    strd    r5, r5, [r8], #8
+    strd    r6, r6, [r8], #8
     \widen  \quads\()_\finish
-    b       .Lready_\quads\()_\finish
-.Lwide_\quads\()_\finish:
-    sub     r8, r12, #8
-    add     r12, r8, r9
-    strd    r8, r12, [sp, #WEIGHTS]
-.Lready_\quads\()_\finish:
     str     r12, [sp, #STREAM]
     ldrd    r0, r1, [sp, #OUT_BASE]
     str     r0, [sp, #OUT]
@@ -310,3 +313,51 @@ vad_dsp_widen:
     mov     r0, r3
     bx      lr
     .size   vad_dsp_widen, . - vad_dsp_widen
+
+/* void vad_dsp_widen_stem(const int8_t *const *rows, uint32_t step, uint32_t n_pixels,
+ *                         uint32_t *to, uint32_t is_b)
+ *
+ * r0-r2 walk along the rows, r3 is where a pixel's quads go, 16 bytes apart. From pixel a to its b
+ * are 8 bytes (r11), from there to the next pair the rest of 7 quads. The ninth inputs of the rows
+ * are the seventh quad. */
+    .macro stem_line row, at, last
+    ldr     r6, [\row]
+    ldr     r7, [\row, #4]
+    ldrsb   \last, [\row, #8]
+    add     \row, \row, r4
+    sxtb16  r8, r6
+    sxtb16  r9, r6, ror #8
+    strd    r8, r9, [r3, #\at]
+    sxtb16  r8, r7
+    sxtb16  r9, r7, ror #8
+    strd    r8, r9, [r3, #\at + 16]
+    .endm
+
+    .section .text.vad_dsp_widen_stem, "ax", %progbits
+    .balign 4
+    .global vad_dsp_widen_stem
+    .type   vad_dsp_widen_stem, %function
+    .thumb_func
+vad_dsp_widen_stem:
+    push    {r4-r11, lr}
+    mov     r4, r1                      /* the step along the rows */
+    mov     r5, r2
+    ldr     r11, [sp, #36]
+    cmp     r11, #0
+    ite     eq
+    moveq   r11, #8
+    movne   r11, #7 * 16 - 8
+    ldm     r0, {r0-r2}
+.Lstem:
+    stem_line r0, 0, r10
+    stem_line r1, 32, r12
+    stem_line r2, 64, lr
+    pkhbt   r8, r10, lr, lsl #16
+    uxth    r9, r12
+    strd    r8, r9, [r3, #96]
+    add     r3, r3, r11
+    rsb     r11, r11, #7 * 16
+    subs    r5, r5, #1
+    bne     .Lstem
+    pop     {r4-r11, pc}
+    .size   vad_dsp_widen_stem, . - vad_dsp_widen_stem
