@@ -19,21 +19,15 @@ _UNROLLED = (2, 4, 6, 7, 8)
 _QUAD_ORDER = [0, 2, 1, 3]
 
 
-def _taps(layer: Conv2d | DepthwiseConv2d) -> NDArray[np.int8]:
-    """Weights as (output channels, taps)."""
-    if isinstance(layer, Conv2d):
-        return layer.weights.reshape(len(layer.weights), -1)
-    return np.ascontiguousarray(layer.weights.reshape(-1, layer.weights.shape[-1]).T)
-
-
 @lru_cache(maxsize=256)
 def _found(layer: Conv2d | DepthwiseConv2d, zero_point: int) -> tuple[Channels, bool] | None:
     """Constants of the output channels and whether they are those of the short way."""
-    sums = Sums.of(_taps(layer), layer.bias, zero_point)
-    short = requantize.short(sums, layer.requant)
+    plain = requantize.settled(layer, zero_point)
+    sums = Sums.of(plain, zero_point)
+    short = requantize.short(sums, plain.requant)
     if short is not None:
         return short, True
-    signed = requantize.signed(sums, layer.requant)
+    signed = requantize.signed(sums, plain.requant)
     return None if signed is None else (signed, False)
 
 

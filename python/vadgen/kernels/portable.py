@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from vadgen.kernels.base import Call, Kernel, call, folded_bias
+from vadgen.kernels.requantize import Sums, settled
 from vadgen.lower import (
     Add,
     Concat,
@@ -44,31 +48,54 @@ def is_pointwise(layer: Conv2d) -> bool:
     return (layer.kernel_h, layer.kernel_w, layer.stride_h, layer.stride_w) == (1, 1, 1, 1)
 
 
+def takes_upper(layer: Conv2d | DepthwiseConv2d, zero_point: int) -> bool:
+    """Whether vad_requantize_upper takes every sum of the layer, and clamping is saturation.
+
+    Args:
+        layer: the integer layer.
+        zero_point: of its input.
+    """
+    right, sums = -layer.requant.shift, Sums.of(layer, zero_point)
+    limits = (layer.requant.low, layer.requant.high) == (-128, 127)
+    least, greatest = int(sums.low.min()), int(sums.high.max())
+    fits = -(1 << 29) < least and greatest < 1 << 29
+    return limits and fits and bool(((right >= 1) & (right <= 21)).all())
+
+
+def _constants(
+    layer: Conv2d | DepthwiseConv2d, weights: NDArray[np.int8], zero_point: int
+) -> dict[str, Any]:
+    """The tables of both convolutions; weights: output channels first."""
+    return {
+        "weights": weights,
+        "bias": folded_bias(layer.bias, weights, zero_point),
+        "multiplier": layer.requant.multiplier,
+        "shift": layer.requant.shift.astype(np.int8),
+    }
+
+
 def _pointwise(layer: Conv2d, program: Program) -> Call:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
+    layer = settled(layer, source.zero_point)
     return call(
         "vad_pointwise",
-        weights=layer.weights,
-        bias=folded_bias(layer.bias, layer.weights, source.zero_point),
-        multiplier=layer.requant.multiplier,
-        shift=layer.requant.shift.astype(np.int8),
+        **_constants(layer, layer.weights, source.zero_point),
         width=out.width,
         in_channels=source.channels,
         out_channels=out.channels,
         out_zero_point=layer.requant.zero_point,
         low=layer.requant.low,
         high=layer.requant.high,
+        upper=takes_upper(layer, source.zero_point),
     )
 
 
 def _conv2d(layer: Conv2d, program: Program) -> Call:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
+    layer = settled(layer, source.zero_point)
     return call(
         "vad_conv2d",
-        weights=layer.weights,
-        bias=layer.bias,
-        multiplier=layer.requant.multiplier,
-        shift=layer.requant.shift.astype(np.int8),
+        **_constants(layer, layer.weights, source.zero_point),
         in_width=source.width,
         in_channels=source.channels,
         out_width=out.width,
@@ -81,17 +108,17 @@ def _conv2d(layer: Conv2d, program: Program) -> Call:
         out_zero_point=layer.requant.zero_point,
         low=layer.requant.low,
         high=layer.requant.high,
+        upper=takes_upper(layer, source.zero_point),
     )
 
 
 def _depthwise(layer: DepthwiseConv2d, program: Program) -> Call:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
+    layer = settled(layer, source.zero_point)
+    weights = np.moveaxis(layer.weights, 2, 0)
     return call(
         "vad_depthwise_conv2d",
-        weights=layer.weights,
-        bias=layer.bias,
-        multiplier=layer.requant.multiplier,
-        shift=layer.requant.shift.astype(np.int8),
+        **_constants(layer, weights, source.zero_point),
         in_width=source.width,
         in_channels=source.channels,
         out_width=out.width,
@@ -104,6 +131,7 @@ def _depthwise(layer: DepthwiseConv2d, program: Program) -> Call:
         out_zero_point=layer.requant.zero_point,
         low=layer.requant.low,
         high=layer.requant.high,
+        upper=takes_upper(layer, source.zero_point),
     )
 
 

@@ -24,6 +24,21 @@ static inline int32_t vad_requantize(int32_t x, int32_t multiplier, int32_t shif
     return vad_rounding_divide_by_pot(vad_rounding_doubling_high_mul(shifted, multiplier), right);
 }
 
+/* vad_requantize(x, multiplier, -right) + z from the upper word of one product: right in [1, 21],
+ * |x| < 2^29, constant = (2 * z + 1) * 2^right + 1. With y = 4 * x * multiplier the doubling high
+ * multiply is (y + 2^32) >> 33. The shift behind it adds 2^(right - 1), less 1 below zero so that
+ * ties go away from it; both are (y + 2^32 * (1 + 2^right - 2 * (x < 0))) >> (33 + right). */
+static inline int32_t vad_requantize_upper(int32_t x, int32_t multiplier, int32_t right,
+                                           int32_t constant) {
+    const int32_t upper = (int32_t)((int64_t)(x * 4) * multiplier >> 32);
+    return (upper + constant + (x >> 31) * 2) >> (right + 1);
+}
+
+/* To int8, saturating. */
+static inline int8_t vad_saturate(int32_t x) {
+    return (int8_t)((int8_t)x == x ? x : (x >> 31) ^ INT8_MAX);
+}
+
 static inline int32_t vad_clamp(int32_t x, int32_t low, int32_t high) {
     return x < low ? low : x > high ? high : x;
 }

@@ -6,7 +6,7 @@
 
 typedef struct {
     const int8_t *weights;     /* [out_channels][kernel_h][kernel_w][in_channels] */
-    const int32_t *bias;       /* [out_channels] */
+    const int32_t *bias;       /* [out_channels]; holds -zero point * sum of weights */
     const int32_t *multiplier; /* [out_channels], Q0.31 */
     const int8_t *shift;       /* [out_channels], in [-31, 30] */
     uint16_t in_width;
@@ -21,6 +21,7 @@ typedef struct {
     int8_t out_zero_point;
     int8_t low;
     int8_t high;
+    uint8_t upper; /* vad_requantize_upper takes every sum, low and high are the int8 limits */
 } vad_conv2d_t;
 
 void vad_conv2d(const vad_conv2d_t *op, const int8_t *const *rows, int8_t *out, void *scratch);

@@ -5,10 +5,11 @@
 #include "vad_kernel.h"
 
 typedef struct {
-    const int8_t *weights;     /* [kernel_h][kernel_w][in_channels * depth_multiplier] */
-    const int32_t *bias;       /* [in_channels * depth_multiplier] */
-    const int32_t *multiplier; /* [in_channels * depth_multiplier], Q0.31 */
-    const int8_t *shift;       /* [in_channels * depth_multiplier], in [-31, 30] */
+    /* For each of the in_channels * depth_multiplier output channels: */
+    const int8_t *weights;     /* [kernel_h][kernel_w] */
+    const int32_t *bias;       /* holds -zero point * sum of weights */
+    const int32_t *multiplier; /* Q0.31 */
+    const int8_t *shift;       /* in [-31, 30] */
     uint16_t in_width;
     uint16_t in_channels;
     uint16_t out_width;
@@ -21,6 +22,7 @@ typedef struct {
     int8_t out_zero_point;
     int8_t low;
     int8_t high;
+    uint8_t upper; /* vad_requantize_upper takes every sum, low and high are the int8 limits */
 } vad_depthwise_conv2d_t;
 
 void vad_depthwise_conv2d(const vad_depthwise_conv2d_t *op, const int8_t *const *rows, int8_t *out,

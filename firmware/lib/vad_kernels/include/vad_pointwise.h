@@ -15,6 +15,7 @@ typedef struct {
     int8_t out_zero_point;
     int8_t low;
     int8_t high;
+    uint8_t upper; /* vad_requantize_upper takes every sum, low and high are the int8 limits */
 } vad_pointwise_t;
 
 void vad_pointwise(const vad_pointwise_t *op, const int8_t *const *rows, int8_t *out,

@@ -64,7 +64,8 @@ void vad_pointwise_dsp(const vad_conv2d_dsp_t *op, const int8_t *const *rows, in
 }
 
 /* One pixel's window, at window[i] its rows, to quads that lie 4 words apart. */
-static __attribute__((noinline)) void spread(const vad_conv2d_dsp_t *op, const int8_t *const *window, uint32_t *to) {
+static __attribute__((noinline)) void spread(const vad_conv2d_dsp_t *op,
+                                             const int8_t *const *window, uint32_t *to) {
     const int32_t line = op->kernel_w * op->in_channels;
     for (int32_t i = 0; i < op->kernel_h; i++) {
         for (int32_t k = 0; k + 4 <= line; k += 4, to += 4) {
@@ -90,7 +91,8 @@ static __attribute__((noinline)) void spread(const vad_conv2d_dsp_t *op, const i
 }
 
 /* A row of a window that reaches over the left or right border: outside are zero points. */
-static __attribute__((noinline)) void patch(const vad_conv2d_dsp_t *op, const int8_t *row, int32_t left, int8_t *line) {
+static __attribute__((noinline)) void patch(const vad_conv2d_dsp_t *op, const int8_t *row,
+                                            int32_t left, int8_t *line) {
     for (int32_t j = left; j < left + op->kernel_w; j++) {
         for (int32_t c = 0; c < op->in_channels; c++) {
             const int inside = j >= 0 && j < op->in_width;

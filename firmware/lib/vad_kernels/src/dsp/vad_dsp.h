@@ -54,8 +54,9 @@ typedef struct {
  * 4; in: 4-byte aligned. Returns the end of what it wrote. */
 uint32_t *vad_dsp_widen(const int8_t *in, uint32_t channels, uint32_t n_pairs, uint32_t *pixels);
 
-/* The same for windows of 3 rows of 9 inputs, n_pixels >= 1 of them, `step` inputs apart. rows: where
- * the first window's rows start; to: where its quads go; is_b: whether it is a pair's second. */
+/* The same for windows of 3 rows of 9 inputs, n_pixels >= 1 of them, `step` inputs apart. rows:
+ * where the first window's rows start; to: where its quads go; is_b: whether it is a pair's second.
+ */
 void vad_dsp_widen_stem(const int8_t *const *rows, uint32_t step, uint32_t n_pixels, uint32_t *to,
                         uint32_t is_b);
 

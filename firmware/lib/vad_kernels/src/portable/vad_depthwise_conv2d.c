@@ -2,34 +2,109 @@
 
 #include <stddef.h>
 
+#include "vad_dots.h"
+
+/* A channel's two outputs by the general requantization. */
+static __attribute__((noinline)) void finish(const vad_depthwise_conv2d_t *op, int32_t o, int32_t a,
+                                             int32_t b, int8_t *out_a, int8_t *out_b) {
+    const int32_t multiplier = op->multiplier[o];
+    const int32_t shift = op->shift[o];
+    *out_a = vad_finish(a, multiplier, shift, op->out_zero_point, op->low, op->high);
+    *out_b = vad_finish(b, multiplier, shift, op->out_zero_point, op->low, op->high);
+}
+
+/* A row of a 3x3 window, of two pixels `step` inputs apart. */
+#define VAD_ROW(row, w)                                                                            \
+    a += row[0] * w[0] + row[channels] * w[1] + row[2 * channels] * w[2];                          \
+    b += row[step] * w[0] + row[step + channels] * w[1] + row[step + 2 * channels] * w[2];
+
+/* Two pixels whose 3x3 windows lie in the image, `stride` columns apart; depth multiplier 1. */
+static inline __attribute__((always_inline)) void inside(const vad_depthwise_conv2d_t *op,
+                                                         const int8_t *const *rows, int32_t left,
+                                                         int32_t stride, int8_t *out_a,
+                                                         int8_t *out_b) {
+    const int32_t channels = op->in_channels;
+    const int32_t step = stride * channels;
+    const int8_t *top = rows[0] + left * channels;
+    const int8_t *middle = rows[1] + left * channels;
+    const int8_t *bottom = rows[2] + left * channels;
+    const int32_t zero_point = op->out_zero_point;
+    const int32_t *const multiplier = op->multiplier;
+    const int8_t *const shift = op->shift;
+    const int32_t upper = op->upper;
+    const int32_t *const bias = op->bias;
+    const int8_t *w = op->weights;
+    for (int32_t c = 0; c < channels; c++, top++, middle++, bottom++, w += 9) {
+        int32_t a = bias[c];
+        int32_t b = a;
+        VAD_ROW(top, w)
+        VAD_ROW(middle, (w + 3))
+        VAD_ROW(bottom, (w + 6))
+        if (upper) {
+            vad_finish_upper(a, b, multiplier[c], shift[c], zero_point, out_a + c, out_b + c);
+        } else {
+            finish(op, c, a, b, out_a + c, out_b + c);
+        }
+    }
+}
+
+/* One pixel with any window: outside the image are zero points. */
+static void anywhere(const vad_depthwise_conv2d_t *op, const int8_t *const *rows, int32_t left,
+                     int8_t *out) {
+    const int32_t channels = op->in_channels;
+    const int32_t width = op->kernel_w;
+    const int32_t first = left < 0 ? -left : 0;
+    const int32_t inside = op->in_width - left;
+    const int32_t end = inside < width ? inside : width;
+    const int8_t *w = op->weights;
+    int32_t o = 0;
+    for (int32_t c = 0; c < channels; c++) {
+        for (int32_t m = 0; m < op->depth_multiplier; m++, o++) {
+            int32_t sum = op->bias[o];
+            int32_t uncovered = 0;
+            for (int32_t i = 0; i < op->kernel_h; i++, w += width) {
+                int32_t j = 0;
+                if (rows[i] != NULL) {
+                    for (; j < first; j++) {
+                        uncovered += w[j];
+                    }
+                    const int8_t *in = rows[i] + (left + first) * channels + c;
+                    for (; j < end; j++, in += channels) {
+                        sum += *in * w[j];
+                    }
+                }
+                for (; j < width; j++) {
+                    uncovered += w[j];
+                }
+            }
+            sum += op->in_zero_point * uncovered;
+            finish(op, o, sum, sum, out + o, out + o);
+        }
+    }
+}
+
 void vad_depthwise_conv2d(const vad_depthwise_conv2d_t *op, const int8_t *const *rows, int8_t *out,
                           void *scratch) {
     (void)scratch;
-    const int32_t channels = op->in_channels;
-    const int32_t outputs = channels * op->depth_multiplier;
-    const int32_t zero_point = op->in_zero_point;
-    for (int32_t x = 0; x < op->out_width; x++) {
-        const int32_t left = x * op->stride_w - op->pad_left;
-        const int32_t first = left < 0 ? -left : 0;
-        const int32_t inside = op->in_width - left;
-        const int32_t end = inside < op->kernel_w ? inside : op->kernel_w;
-        int32_t o = 0;
-        for (int32_t c = 0; c < channels; c++) {
-            for (int32_t m = 0; m < op->depth_multiplier; m++, o++) {
-                int32_t acc = op->bias[o];
-                for (int32_t i = 0; i < op->kernel_h; i++) {
-                    if (rows[i] == NULL) {
-                        continue;
-                    }
-                    const int8_t *in = rows[i] + (left + first) * channels + c;
-                    const int8_t *w = op->weights + (i * op->kernel_w + first) * outputs + o;
-                    for (int32_t j = first; j < end; j++, in += channels, w += outputs) {
-                        acc += (*in - zero_point) * *w;
-                    }
-                }
-                const int32_t scaled = vad_requantize(acc, op->multiplier[o], op->shift[o]);
-                *out++ = (int8_t)vad_clamp(scaled + op->out_zero_point, op->low, op->high);
+    const int32_t outputs = op->in_channels * op->depth_multiplier;
+    const int is_3x3 = op->kernel_h == 3 && op->kernel_w == 3 && op->depth_multiplier == 1 &&
+                       rows[0] != NULL && rows[1] != NULL && rows[2] != NULL;
+    const int32_t most = is_3x3 ? op->in_width - 3 : -1; /* of `left` */
+    int32_t left = -op->pad_left;
+    for (int32_t x = 0; x < op->out_width; x++, left += op->stride_w, out += outputs) {
+        if (left < 0 || left > most) {
+            anywhere(op, rows, left, out);
+        } else if (x + 1 < op->out_width && left + op->stride_w <= most && op->stride_w <= 2) {
+            if (op->stride_w == 1) {
+                inside(op, rows, left, 1, out, out + outputs);
+            } else {
+                inside(op, rows, left, 2, out, out + outputs);
             }
+            x++;
+            left += op->stride_w;
+            out += outputs;
+        } else {
+            inside(op, rows, left, 0, out, out);
         }
     }
 }
