@@ -20,7 +20,7 @@ from vadgen.data.dataset import Dataset
 from vadgen.data.images import Notes
 from vadgen.emit.model import ABI
 from vadgen.pipeline.backbone import features, make_backbone, open_network
-from vadgen.pipeline.budget import check_plan, largest_input, table_budget
+from vadgen.pipeline.budget import arena_budget, check_plan, largest_input, table_budget
 from vadgen.pipeline.calibrate import Calibrated, calibrate_detector
 from vadgen.pipeline.compiler import (
     Firmware,
@@ -151,7 +151,12 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         f"recipe {recipe_hash(recipe, data_sha256=data_sha)[:16]}",
     )
     shipped.save(work)
-    plan = make_plan(shipped.program, board.kernels, shipped.detector.state_bytes)
+    plan = make_plan(
+        shipped.program,
+        board.kernels,
+        shipped.detector.state_bytes,
+        arena_budget(shipped.program, board),
+    )
     check_plan(plan, shipped.detector, board, recipe, network)
     write_json(work / "plan.json", explain_plan(plan))
     generated = write_generated(
