@@ -13,10 +13,9 @@ from vadgen.kernels.portable import is_pointwise
 from vadgen.kernels.requantize import Channels, Sums
 from vadgen.lower import Add, Conv2d, DepthwiseConv2d, Program
 
-_PIXELS_BYTES = 8192
+_PIXELS_BYTES = 12 * 1024
 """Most scratch for pixels as int16; a longer row is done in parts."""
-_UNROLLED = (2, 4, 6, 7, 8)
-_QUAD_ORDER = [0, 2, 1, 3]
+_UNROLLED = {"planes": (2, 4, 6, 7, 8), "rows": (2, 4, 6, 8), "signed": ()}
 
 
 @lru_cache(maxsize=256)
@@ -64,9 +63,11 @@ def _order(layer: Conv2d) -> NDArray[np.intp]:
 
 
 def _pixels(layer: Conv2d, program: Program) -> int:
-    """Output pixels at a time."""
+    """Output pixels at a time: parts of a row of about the same size."""
     width = program.values[layer.output].width
-    return max(min(width + width % 2, _PIXELS_BYTES // (8 * _quads(layer)) & ~1), 2)
+    parts = -(-width * 8 * _quads(layer) // _PIXELS_BYTES)
+    pixels = -(-width // parts)
+    return pixels + pixels % 2
 
 
 def _takes_conv2d(layer: Conv2d, program: Program) -> bool:
@@ -99,7 +100,7 @@ def _conv2d(layer: Conv2d, program: Program, writes: Planes | None = None) -> Ca
     quads, pixels = _quads(layer), _pixels(layer, program)
     patch = (layer.kernel_h + 1) * layer.kernel_w * source.channels
     finish = "planes" if writes else "rows" if short else "signed"
-    variant = quads if writes and quads in _UNROLLED else "any"
+    variant = quads if quads in _UNROLLED[finish] else "any"
     return call(
         "vad_pointwise_dsp" if pointwise else "vad_conv2d_dsp",
         8 * quads * pixels + 16 + 16 * quads + (0 if pointwise else 4 * layer.kernel_h + patch),

@@ -17,7 +17,8 @@ typedef void vad_dsp_dots_fn(const vad_dsp_dots_t *dots);
 
 /* Variants of the inner loops: input channels by four, and how sums become outputs. */
 vad_dsp_dots_fn vad_dsp_dots_2_planes, vad_dsp_dots_4_planes, vad_dsp_dots_6_planes,
-    vad_dsp_dots_7_planes, vad_dsp_dots_8_planes, vad_dsp_dots_any_planes, vad_dsp_dots_any_rows,
+    vad_dsp_dots_7_planes, vad_dsp_dots_8_planes, vad_dsp_dots_any_planes, vad_dsp_dots_2_rows,
+    vad_dsp_dots_4_rows, vad_dsp_dots_6_rows, vad_dsp_dots_8_rows, vad_dsp_dots_any_rows,
     vad_dsp_dots_any_signed;
 
 typedef struct {

@@ -19,14 +19,13 @@ static void run(const vad_depthwise_dsp_t *op, const int16_t *const *rows, const
     const int32_t rest = op->out_width - fours;
     const int32_t walked = 2 * op->stride * (fours + ((rest + 1) & ~1));
     const int32_t *constants = op->constants + first * op->channel;
-    vad_dsp_depthwise_t depthwise = {
-        .pixel = op->channels,
-        .constants = constants,
-        .out = out + first,
-        .fours_bytes = (uint32_t)(fours * op->channels),
-        .rest = (uint32_t)rest,
-        .constants_end = constants + channels * op->channel,
-    };
+    vad_dsp_depthwise_t depthwise; /* no initializer: it would clear all rows first */
+    depthwise.pixel = op->channels;
+    depthwise.constants = constants;
+    depthwise.out = out + first;
+    depthwise.fours_bytes = (uint32_t)(fours * op->channels);
+    depthwise.rest = (uint32_t)rest;
+    depthwise.constants_end = constants + channels * op->channel;
     for (int32_t i = 0; i < op->size; i++) {
         depthwise.rows[i] = (intptr_t)rows[i];
         depthwise.rows[op->size + i] = next[i] - walked;
@@ -48,26 +47,17 @@ void vad_depthwise_dsp_planes(const vad_depthwise_dsp_t *op, const int8_t *const
 
 /* Four channels of a row of pixels to four planes. */
 static void spread(const vad_depthwise_dsp_t *op, const int8_t *in, int16_t *plane) {
-    const int32_t channels = op->channels;
+    const int32_t pairs = op->in_width / 2;
     plane += op->pad_left;
-    for (int32_t x = 0; x < op->in_width; x += 2, plane += 2) {
-        uint32_t a[2];
-        uint32_t b[2];
-        vad_dsp_widen_quad(in, a);
-        in += channels;
-        if (x + 1 == op->in_width) {
-            plane[0] = (int16_t)a[0];
-            plane[op->plane] = (int16_t)a[1];
-            plane[2 * op->plane] = (int16_t)(a[0] >> 16);
-            plane[3 * op->plane] = (int16_t)(a[1] >> 16);
-            return;
-        }
-        vad_dsp_widen_quad(in, b);
-        in += channels;
-        vad_dsp_store(plane, vad_dsp_low(a[0], b[0]));
-        vad_dsp_store(plane + op->plane, vad_dsp_low(a[1], b[1]));
-        vad_dsp_store(plane + 2 * op->plane, vad_dsp_high(a[0], b[0]));
-        vad_dsp_store(plane + 3 * op->plane, vad_dsp_high(a[1], b[1]));
+    vad_dsp_spread(in, op->channels, (uint32_t)pairs, plane, 2u * op->plane);
+    if (op->in_width % 2 != 0) {
+        uint32_t last[2];
+        vad_dsp_widen_quad(in + 2 * pairs * op->channels, last);
+        plane += 2 * pairs;
+        plane[0] = (int16_t)last[0];
+        plane[op->plane] = (int16_t)last[1];
+        plane[2 * op->plane] = (int16_t)(last[0] >> 16);
+        plane[3 * op->plane] = (int16_t)(last[1] >> 16);
     }
 }
 

@@ -60,6 +60,11 @@ uint32_t *vad_dsp_widen(const int8_t *in, uint32_t channels, uint32_t n_pairs, u
 void vad_dsp_widen_stem(const int8_t *const *rows, uint32_t step, uint32_t n_pixels, uint32_t *to,
                         uint32_t is_b);
 
+/* Four channels of pairs of int8 pixels, `channels` bytes apart, to four planes of int16,
+ * plane_bytes apart. in: 4-byte aligned. */
+void vad_dsp_spread(const int8_t *in, uint32_t channels, uint32_t n_pairs, int16_t *plane,
+                    uint32_t plane_bytes);
+
 /* Four int8 to int16 at to[0] and to[1], in the order 0, 2, 1, 3. */
 static inline void vad_dsp_widen_word(uint32_t word, uint32_t *to) {
     __asm__("sxtb16 %0, %1" : "=r"(to[0]) : "r"(word));
@@ -82,19 +87,6 @@ static inline void vad_dsp_clear(int16_t *to, int32_t count) {
     if (count > 0) {
         *to = 0;
     }
-}
-
-/* The low halves of two words, and their high halves. */
-static inline uint32_t vad_dsp_low(uint32_t a, uint32_t b) {
-    uint32_t pair;
-    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(pair) : "r"(a), "r"(b));
-    return pair;
-}
-
-static inline uint32_t vad_dsp_high(uint32_t a, uint32_t b) {
-    uint32_t pair;
-    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(pair) : "r"(b), "r"(a));
-    return pair;
 }
 
 /* Two int16 at any even address. */

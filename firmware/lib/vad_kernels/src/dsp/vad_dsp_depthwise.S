@@ -325,3 +325,53 @@ vad_dsp_depthwise_\size\()_\stride\()_\finish:
     depthwise 5, 1, \finish
     depthwise 5, 2, \finish
     .endr
+
+/* void vad_dsp_spread(const int8_t *in, uint32_t channels, uint32_t n_pairs, int16_t *plane,
+ *                     uint32_t plane_bytes)
+ *
+ * r3, r12, lr, r10 walk along the four planes; r0 ends at r11. */
+    .macro spread_pair
+    ldr     r4, [r0]
+    ldr     r6, [r0, r1]
+    add     r0, r0, r1, lsl #1
+    sxtb16  r5, r4, ror #8
+    sxtb16  r4, r4
+    sxtb16  r7, r6, ror #8
+    sxtb16  r6, r6
+    pkhbt   r8, r4, r6, lsl #16
+    pkhtb   r6, r6, r4, asr #16
+    pkhbt   r9, r5, r7, lsl #16
+    pkhtb   r7, r7, r5, asr #16
+    str     r8, [r3], #4
+    str     r9, [r12], #4
+    str     r6, [lr], #4
+    str     r7, [r10], #4
+    .endm
+
+    .section .text.vad_dsp_spread, "ax", %progbits
+    .balign 4
+    .global vad_dsp_spread
+    .type   vad_dsp_spread, %function
+    .thumb_func
+vad_dsp_spread:
+    push    {r4-r11, lr}
+    ldr     r4, [sp, #36]
+    add     r12, r3, r4
+    add     lr, r12, r4
+    add     r10, lr, r4
+    mul     r11, r1, r2
+    add     r11, r0, r11, lsl #1
+    tst     r2, #1
+    beq     .Leven
+    spread_pair
+.Leven:
+    cmp     r0, r11
+    beq     .Lspread
+.Ltwo_pairs:
+    spread_pair
+    spread_pair
+    cmp     r0, r11
+    bne     .Ltwo_pairs
+.Lspread:
+    pop     {r4-r11, pc}
+    .size   vad_dsp_spread, . - vad_dsp_spread

@@ -261,6 +261,10 @@ vad_dsp_dots_\quads\()_\finish:
     dots    7, planes, widen_short
     dots    8, planes, widen_short
     dots    any, planes, widen_short
+    dots    2, rows, widen_short
+    dots    4, rows, widen_short
+    dots    6, rows, widen_short
+    dots    8, rows, widen_short
     dots    any, rows, widen_short
     dots    any, signed, widen_signed
 
