@@ -59,12 +59,13 @@ def run_models(
     request = b"".join(np.ascontiguousarray(x).tobytes() for x in images)
     done = subprocess.run([str(driver)], input=request, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
-    return _split(programs, count, np.frombuffer(done.stdout, np.int8))
+    return split(programs, count, np.frombuffer(done.stdout, np.int8))
 
 
-def _split(
+def split(
     programs: Sequence[Program], count: int, flat: NDArray[np.int8]
 ) -> list[list[NDArray[np.int8]]]:
+    """What a driver wrote, by model and output: int8 (count, rows, width, channels)."""
     results = []
     for program in programs:
         values = [program.values[i] for i in program.outputs]

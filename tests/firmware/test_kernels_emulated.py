@@ -1,87 +1,148 @@
-"""Every kernel set on the cores that it is for: the same bytes as the numpy reference.
-
-One model a board holds many shapes, with every layer an output.
-"""
+"""Every kernel set on the cores that it is for: the same bytes as the numpy reference."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import GraphBuilder, random_graph
+from cases import KERNELS, CaseBuilder, digest, load
+from emulated import run_plans
+from firmware_model import emulated, usable
+from graphs import random_graph
+from numpy.typing import NDArray
 
+from vadgen import paths
 from vadgen.board import list_boards, load_board
-from vadgen.build.emulator import run
-from vadgen.build.platformio import build_project, create_project
-from vadgen.build.tools import missing_tools
-from vadgen.emit.model import write_model
-from vadgen.lower import lower
-from vadgen.model import Graph
+from vadgen.lower import Program, lower
+from vadgen.model import Activation, Graph, Padding
 from vadgen.plan.planner import make_plan
 from vadgen.ref.program import run_program
 
-EMULATED = [b for b in list_boards() if load_board(b).emulator is not None]
-DSP = [b for b in EMULATED if "dsp" in load_board(b).kernels]
+RELU6_SCALE = 0.02
+"""Below 6 / 255, so that RELU6 ends where int8 does."""
+CASES = [case for kernel in KERNELS for case in load(kernel)]
+DSP = [b for b in list_boards() if b.startswith("qemu") and "dsp" in load_board(b).kernels]
 
 
-def _dsp_shapes(seed: int) -> Graph:
-    """What the DSP kernels take and what they must leave: odd sizes, strides, 5x5, odd channels."""
-    b = GraphBuilder(seed, (1, 21, 19, 3))
-    stem = b.conv(b.input, 16, (3, 3), (2, 2), activation="RELU6")
-    dw = b.depthwise(stem, activation="RELU6")
-    p8 = b.conv(dw, 8)
-    e24 = b.conv(p8, 24, activation="RELU6")
-    d5 = b.depthwise(e24, (5, 5), (1, 1), activation="RELU6")
-    p8b = b.conv(d5, 8)
-    add = b.add(p8, p8b)
-    e12 = b.conv(add, 12)
-    s2 = b.depthwise(e12, (3, 3), (2, 2))
-    s2b = b.depthwise(s2, (5, 5), (2, 2), padding="SAME")
-    valid = b.depthwise(e12, (3, 3), (2, 1), padding="VALID")
-    odd = b.conv(valid, 7, (2, 3), (1, 2), padding="VALID")
-    back = b.conv(odd, 4)
-    full = b.fully_connected(s2b, 10)
-    return b.graph(stem, dw, p8, e24, d5, p8b, add, e12, s2, s2b, valid, odd, back, full)
+def chain(seed: int) -> Graph:
+    """A stem and inverted residuals without taps, so that every layout between them occurs.
+
+    Every third one draws shifts, zero points, biases and channels beyond what the fast kernels
+    take.
+    """
+    rng = np.random.default_rng(seed)
+    wild = seed % 3 == 0
+    b = CaseBuilder(
+        seed,
+        (1, int(rng.integers(3, 22)), int(rng.integers(3, 22)), int(rng.choice([3, 3, 4, 8]))),
+        zero_point=int(rng.choice([-128, -3, 127])),
+        shift=int(rng.integers(-24, 3)) if wild else None,
+        spread=int(rng.integers(0, 5)),
+        bias=int(rng.choice([0, 20000, 2**29 - 1])) if wild else 20000,
+        ties=bool(rng.random() < 0.2),
+    )
+    x = b.input
+    if rng.random() < 0.7:
+        stem = int(rng.choice([1, 10, 15] if wild else [8, 16]))
+        x = b.conv(x, stem, (3, 3), (2, 2), activation="RELU6", scale=b.scale or RELU6_SCALE)
+    for _ in range(int(rng.integers(1, 4))):
+        x = _inverted_residual(b, rng, x, wild)
+    return b.graph(x)
 
 
-def _agrees(board_id: str, graph: Graph, folder: Path) -> None:
-    board = load_board(board_id)
-    if missing_tools(board):
-        pytest.skip(f"tools of {board_id} are not installed")
-    program = lower(graph)
-    generated = folder / "generated"
-    generated.mkdir(parents=True)
-    write_model(generated, make_plan(program, board.kernels), "a test")
-    elf = build_project(create_project(folder, board, generated), board)
+def _inverted_residual(b: CaseBuilder, rng: np.random.Generator, x: int, wild: bool) -> int:
+    _, height, width, channels = b.shape(x)
+    expanded = int(rng.choice([3, 12, 20, 33] if wild else [4, 8, 20, 24, 32, 44]))
+    size, stride = int(rng.choice([3, 5])), int(rng.integers(1, 3))
+    padding: Padding = "VALID" if size <= min(height, width) and rng.random() < 0.3 else "SAME"
+    before: Activation = "NONE" if rng.random() < 0.1 else "RELU6"
+    after: Activation = "NONE" if rng.random() < 0.2 else "RELU6"
+    scale = b.scale or RELU6_SCALE
+    e = b.conv(x, expanded, activation=before, scale=scale)
+    d = b.depthwise(e, (size, size), (stride, stride), padding, after, scale=scale)
+    projected = int(rng.choice([channels, 7, 10] if wild else [channels, 8, 16, 24, 28, 32, 36]))
+    p = b.conv(d, projected, scale=b.scale or 0.05)
+    return b.add(x, p) if b.shape(p) == b.shape(x) else p
+
+
+def block(seed: int) -> Graph:
+    """One inverted residual and a convolution with RELU6, for seeds 0 to 47 through all loops."""
+    channels = (8, 16, 24, 28, 32, 36)[seed % 6]
+    size, stride, after = (3, 5)[seed // 6 % 2], seed // 12 % 2 + 1, ("RELU6", "NONE")[seed // 24]
+    b = CaseBuilder(seed, (1, 5 + seed % 7, 4 + seed % 9, channels), spread=3)
+    e = b.conv(b.input, 12, activation="RELU6", scale=RELU6_SCALE)
+    d = b.depthwise(e, (size, size), (stride, stride), "SAME", after, scale=RELU6_SCALE)
+    p = b.conv(d, channels, scale=0.05)
+    return b.graph(b.conv(p, 6, activation="RELU6", scale=RELU6_SCALE))
+
+
+def drawn_images(program: Program, seed: int) -> NDArray[np.int8]:
+    """Noise, and an image of the extremes alone, which saturate most."""
     first = program.values[0]
-    rng = np.random.default_rng(1)
-    images = rng.integers(-128, 128, (3, first.rows, first.width, first.channels)).astype(np.int8)
-    images[1] = 127
-    values = [program.values[o] for o in program.outputs]
-    responses = run(elf, board, images, [(v.rows, v.width, v.channels) for v in values])
-    for image, response in zip(images, responses, strict=True):
-        expected = run_program(program, image)
-        for output, got in zip(program.outputs, response.outputs, strict=True):
-            np.testing.assert_array_equal(expected[output], got, program.layers[output - 1].label)
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(-128, 128, (first.rows, first.width, first.channels))
+    extremes = rng.integers(0, 2, noise.shape) * 255 - 128
+    return np.stack([noise, extremes]).astype(np.int8)
 
 
-@pytest.mark.parametrize("board", DSP)
-def test_dsp_kernels(board: str, tmp_path: Path) -> None:
-    sets = load_board(board).kernels
-    program = lower(_dsp_shapes(0))
-    functions = {call.function for call in make_plan(program, sets).calls}
-    assert {"vad_pointwise_dsp", "vad_depthwise_dsp_rows", "vad_conv2d_dsp"} <= functions
-    _agrees(board, _dsp_shapes(0), tmp_path)
+def check(board_id: str, graphs: Sequence[Graph], folder: Path, spare: bool = True) -> None:
+    """Compares with the reference; without spare memory no value becomes planes."""
+    board = usable(board_id)
+    programs = [lower(graph) for graph in graphs]
+    images = [drawn_images(p, i) for i, p in enumerate(programs)]
+    ram = None if spare else 0
+    plans = [make_plan(p, board.kernels, ram_bytes=ram) for p in programs]
+    results = run_plans(plans, images, board, folder)
+    for i, (program, xs, got) in enumerate(zip(programs, images, results, strict=True)):
+        for n, x in enumerate(xs):
+            values = run_program(program, x)
+            for output, outputs in zip(program.outputs, got, strict=True):
+                where = f"graph {i}, image {n}, {program.layers[output - 1].label}"
+                np.testing.assert_array_equal(values[output], outputs[n], where)
 
 
-@pytest.mark.parametrize("board", EMULATED)
-def test_random_graph(board: str, tmp_path: Path) -> None:
-    _agrees(board, random_graph(EMULATED.index(board)), tmp_path)
+@pytest.mark.parametrize("name", emulated())
+def test_vectors(name: str, tmp_path: Path) -> None:
+    board = usable(name)
+    plans = [make_plan(lower(case.graph()), board.kernels) for case in CASES]
+    results = run_plans(plans, [case.images() for case in CASES], board, tmp_path)
+    wrong = [
+        f"{case.kernel}: {case.name}"
+        for case, outputs in zip(CASES, results, strict=True)
+        if digest(outputs[0]) != case.sha256
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", emulated())
+def test_networks(name: str, tmp_path: Path) -> None:
+    check(name, [f(seed) for seed in range(24) for f in (block, chain, random_graph)], tmp_path)
+
+
+def test_networks_without_spare_memory(tmp_path: Path) -> None:
+    graphs = [f(seed) for seed in range(24, 48) for f in (block, chain)]
+    check("qemu_m4", graphs, tmp_path, spare=False)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10, 30))
-def test_more_random_graphs(seed: int, tmp_path: Path) -> None:
-    _agrees(EMULATED[seed % len(EMULATED)], random_graph(seed), tmp_path / "a")
-    _agrees(DSP[seed % len(DSP)], _dsp_shapes(seed), tmp_path / "b")
+@pytest.mark.parametrize("first", range(100, 400, 50))
+def test_more_networks(first: int, tmp_path: Path) -> None:
+    names = [p.values[0] for p in emulated()]
+    graphs = [f(seed) for seed in range(first, first + 50) for f in (chain, random_graph)]
+    check(str(names[first // 50 % len(names)]), graphs, tmp_path)
+
+
+def test_networks_reach_every_loop() -> None:
+    used: set[str] = set()
+    for seed in range(48):
+        ram = None if seed < 24 else 0
+        for call in make_plan(lower(block(seed)), ("dsp", "portable"), ram_bytes=ram).calls:
+            used |= {v for _, v in call.fields if isinstance(v, str)}
+    include = paths.firmware() / "lib" / "vad_kernels" / "include"
+    text = "".join(h.read_text() for h in sorted(include.glob("*_dsp.h")))
+    loops = set(re.findall(r"vad_dsp_(?:dots|depthwise)_\w+_(?:planes|rows|short|signed)", text))
+    assert len(loops) == 20
+    assert loops <= used, loops - used
