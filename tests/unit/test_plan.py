@@ -1,0 +1,122 @@
+"""Plans: layouts, budgets, the proof of the schedule, the table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from graphs import GraphBuilder, random_graph
+
+from vadgen.lower import Program, lower
+from vadgen.plan.explain import explain_plan
+from vadgen.plan.planner import Plan, check_schedule, make_plan
+
+DSP = ("dsp", "portable")
+
+
+def network(*, tapped: bool = False, width: int = 32) -> Program:
+    """Two inverted residuals: the stem and both expansions feed a depthwise convolution."""
+    b = GraphBuilder(3, (1, 2 * width, 2 * width, 3))
+    stem = b.conv(b.input, 16, (3, 3), (2, 2), activation="RELU6")
+    x = b.conv(b.depthwise(stem, activation="RELU6"), 8, scale=0.05)
+    expanded = []
+    for stride in ((1, 1), (2, 2)):
+        expanded.append(b.conv(x, 48, activation="RELU6"))
+        d = b.depthwise(expanded[-1], (3, 3), stride, activation="RELU6")
+        p = b.conv(d, 8, scale=0.05)
+        x = b.add(x, p) if stride == (1, 1) else p
+    return lower(b.graph(expanded[0], x) if tapped else b.graph(x))
+
+
+def planes(plan: Plan) -> set[int]:
+    return {value for value, ring in plan.rings.items() if ring.planes is not None}
+
+
+def test_planes_lie_before_depthwise_convolutions() -> None:
+    plan = make_plan(network(), DSP)
+    functions = {i: call.function for i, call in enumerate(plan.calls)}
+    readers = [layer for layer in plan.program.layers if layer.inputs[0] in planes(plan)]
+    assert len(readers) == 3
+    assert {functions[layer.output - 1] for layer in readers} == {"vad_depthwise_dsp_planes"}
+    for value in planes(plan):
+        ring, shape = plan.rings[value], plan.program.values[value]
+        assert ring.planes is not None
+        assert ring.pitch == ring.planes.row_bytes >= 2 * shape.row_bytes
+
+
+def test_outputs_are_never_planes() -> None:
+    plan = make_plan(network(tapped=True), DSP)
+    assert len(planes(plan)) == 2
+    assert not planes(plan) & set(plan.program.outputs)
+
+
+def test_only_kernels_that_agree_make_planes() -> None:
+    assert not planes(make_plan(network(), ("portable",)))
+
+
+def test_planes_fit_the_memory() -> None:
+    program = network()
+    least = make_plan(program, DSP, ram_bytes=0)
+    most = make_plan(program, DSP)
+    assert not planes(least)
+    assert len(planes(most)) == 3
+    previous = 0
+    for ram in range(least.arena_bytes, most.arena_bytes + 1, 512):
+        plan = make_plan(program, DSP, ram_bytes=ram)
+        assert plan.arena_bytes <= ram
+        saved = sum(r.planes.saves for r in plan.rings.values() if r.planes is not None)
+        assert saved >= previous - 1
+        previous = max(previous, saved)
+    assert 0 < previous
+
+
+def test_planes_do_not_take_all_memory_that_there_is() -> None:
+    """Where they would need much more than the smallest plan, the application keeps it."""
+    program = network(width=200)
+    least = make_plan(program, DSP, ram_bytes=0)
+    plan = make_plan(program, DSP, ram_bytes=1 << 30)
+    assert plan.arena_bytes <= least.arena_bytes + max(16 * 1024, least.arena_bytes // 8)
+
+
+def test_state_and_scratch_lie_beside_the_rows() -> None:
+    plan = make_plan(network(), DSP, state_bytes=1000)
+    spans = [(plan.state_offset, plan.state_offset + 1000)]
+    for value, ring in plan.rings.items():
+        span = (ring.offset, ring.offset + ring.ring * ring.pitch)
+        assert span[1] <= plan.arena_bytes, value
+        assert all(span[1] <= start or end <= span[0] for start, end in spans), value
+    for node, offset in plan.scratch_offsets.items():
+        layer = plan.nodes[node].layer
+        assert layer is not None
+        end = offset + plan.calls[layer].scratch_bytes
+        assert end <= plan.arena_bytes
+        for value in (*plan.nodes[node].inputs, plan.nodes[node].output):
+            assert value is not None
+            ring = plan.rings[value]
+            rows = (ring.offset, ring.offset + ring.ring * ring.pitch)
+            assert end <= rows[0] or rows[1] <= offset, (node, value)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_rings_that_are_a_row_short_are_found_out(seed: int) -> None:
+    plan = make_plan(lower(random_graph(seed)), ("portable",))
+    check_schedule(plan.program, plan.nodes, plan.segments)
+    for i, segment in enumerate(plan.segments):
+        for value, rows in segment.rings.items():
+            if rows == 1:
+                continue
+            less = replace(segment, rings={**segment.rings, value: rows - 1})
+            segments = (*plan.segments[:i], less, *plan.segments[i + 1 :])
+            with pytest.raises(AssertionError):
+                check_schedule(plan.program, plan.nodes, segments)
+
+
+def test_the_table_has_a_row_a_step() -> None:
+    plan = make_plan(network(), DSP)
+    table = explain_plan(plan)
+    assert table["columns"][:4] == ["operator", "output", "kernel", "layout"]
+    assert len(table["rows"]) == len(plan.nodes)
+    assert all(len(row) == len(table["columns"]) for row in table["rows"])
+    stem = table["rows"][1]
+    assert stem[1:4] == ["32x32x16", "vad_conv2d_dsp", "planes"]
+    assert stem[-2:] == ["3 of 32", 3 * 16 * 34 * 2]
