@@ -53,6 +53,8 @@ class Plan:
     state_bytes: int
 
 
+# Speed may cost this much more memory than the smallest plan, or this share of its rows: the
+# application has a use for the rest, and planes of ever larger rows save ever less for a byte.
 _SPARE_BYTES, _SPARE_SHARE = 16 * 1024, 8
 
 
@@ -75,7 +77,8 @@ def make_plan(
     """
     draft = _Draft(program, kernels, state_bytes)
     small = draft.plan({})
-    limit = small.arena_bytes + max(_SPARE_BYTES, small.arena_bytes // _SPARE_SHARE)
+    rows = small.arena_bytes - small.state_bytes
+    limit = small.arena_bytes + max(_SPARE_BYTES, rows // _SPARE_SHARE)
     if ram_bytes is not None:
         limit = min(limit, ram_bytes)
     chosen = draft.possible_planes()
