@@ -70,6 +70,15 @@ def test_planes_fit_the_memory() -> None:
     assert 0 < previous
 
 
+def test_kernels_take_less_room_where_memory_is_short() -> None:
+    b = GraphBuilder(1, (1, 24, 24, 64))
+    program = lower(b.graph(b.conv(b.conv(b.input, 64), 8)))
+    roomy = make_plan(program, DSP)
+    short = make_plan(program, DSP, ram_bytes=roomy.arena_bytes - 1)
+    assert short.arena_bytes < roomy.arena_bytes
+    assert max(c.scratch_bytes for c in short.calls) <= 1024 + 1040 < roomy.scratch_bytes
+
+
 def test_planes_do_not_take_all_memory_that_there_is() -> None:
     """Where they would need much more than the smallest plan, the application keeps it."""
     program = network(width=200)

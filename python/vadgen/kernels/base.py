@@ -87,6 +87,7 @@ class Kernel:
         pack: its call.
         reads_planes: the planes that it reads faster than pixels; `pack` takes them as `reads`.
         writes_planes: whether it can write planes; `pack` takes them as `writes`.
+        takes_room: whether `pack` takes `room`, bytes of scratch; less costs instructions.
     """
 
     layer: type[Layer]
@@ -94,6 +95,7 @@ class Kernel:
     pack: Callable[..., Call]
     reads_planes: Callable[[Any, Program], Planes] | None = None
     writes_planes: Callable[[Any, Program], bool] | None = None
+    takes_room: bool = False
 
 
 def call(

@@ -13,8 +13,8 @@ from vadgen.kernels.portable import is_pointwise
 from vadgen.kernels.requantize import Channels, Sums
 from vadgen.lower import Add, Conv2d, DepthwiseConv2d, Program
 
-_PIXELS_BYTES = 12 * 1024
-"""Most scratch for pixels as int16; a longer row is done in parts."""
+_ROOM = 12 * 1024
+"""Scratch for pixels as int16; a longer row is done in parts, each of which widens all weights."""
 _UNROLLED = {"planes": (2, 4, 6, 7, 8), "rows": (2, 4, 6, 8), "signed": ()}
 
 
@@ -62,10 +62,10 @@ def _order(layer: Conv2d) -> NDArray[np.intp]:
     return np.concatenate([taps[:, :whole].reshape(-1), taps[:, whole:].reshape(-1)])
 
 
-def _pixels(layer: Conv2d, program: Program) -> int:
+def _pixels(layer: Conv2d, program: Program, room: int) -> int:
     """Output pixels at a time: parts of a row of about the same size."""
     width = program.values[layer.output].width
-    parts = -(-width * 8 * _quads(layer) // _PIXELS_BYTES)
+    parts = -(-width * 8 * _quads(layer) // room)
     pixels = -(-width // parts)
     return pixels + pixels % 2
 
@@ -74,7 +74,7 @@ def _takes_conv2d(layer: Conv2d, program: Program) -> bool:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
     return (
         out.channels % 2 == 0
-        and 16 * _quads(layer) <= _PIXELS_BYTES
+        and 16 * _quads(layer) <= _ROOM
         and max(layer.kernel_h, layer.kernel_w, layer.stride_w, layer.pad_left) < 256
         and max(source.width, source.channels, out.width, out.channels) < 1 << 16
         and _channels(layer, program) is not None
@@ -91,13 +91,15 @@ def _writes_planes(layer: Conv2d, program: Program) -> bool:
     return found is not None and found[1]
 
 
-def _conv2d(layer: Conv2d, program: Program, writes: Planes | None = None) -> Call:
+def _conv2d(
+    layer: Conv2d, program: Program, writes: Planes | None = None, room: int = _ROOM
+) -> Call:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
     found = _channels(layer, program)
     assert found is not None
     channels, short = found
     pointwise = _takes_pointwise(layer, program)
-    quads, pixels = _quads(layer), _pixels(layer, program)
+    quads, pixels = _quads(layer), _pixels(layer, program, room)
     patch = (layer.kernel_h + 1) * layer.kernel_w * source.channels
     finish = "planes" if writes else "rows" if short else "signed"
     variant = quads if quads in _UNROLLED[finish] else "any"
@@ -258,7 +260,7 @@ def _add(layer: Add, program: Program) -> Call:
 
 
 KERNELS: tuple[Kernel, ...] = (
-    Kernel(Conv2d, _takes_conv2d, _conv2d, writes_planes=_writes_planes),
+    Kernel(Conv2d, _takes_conv2d, _conv2d, writes_planes=_writes_planes, takes_room=True),
     Kernel(DepthwiseConv2d, _takes_depthwise, _depthwise, reads_planes=_planes),
     Kernel(Add, _takes_add, _add),
 )

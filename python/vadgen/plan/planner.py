@@ -56,6 +56,8 @@ class Plan:
 # Speed may cost this much more memory than the smallest plan, or this share of its rows: the
 # application has a use for the rest, and planes of ever larger rows save ever less for a byte.
 _SPARE_BYTES, _SPARE_SHARE = 16 * 1024, 8
+_LITTLE_ROOM = 1024
+"""Scratch of a kernel where memory is short."""
 
 
 def make_plan(
@@ -77,6 +79,9 @@ def make_plan(
     """
     draft = _Draft(program, kernels, state_bytes)
     small = draft.plan({})
+    if ram_bytes is not None and small.arena_bytes > ram_bytes:
+        draft.room = _LITTLE_ROOM
+        small = draft.plan({})
     rows = small.arena_bytes - small.state_bytes
     limit = small.arena_bytes + max(_SPARE_BYTES, rows // _SPARE_SHARE)
     if ram_bytes is not None:
@@ -107,6 +112,7 @@ class _Draft:
         self.nodes = build_nodes(program, sinks=state_bytes is not None)
         self.simulator = Simulator(program, self.nodes)
         self.state_bytes = state_bytes or 0
+        self.room: int | None = None
 
     def possible_planes(self) -> dict[int, Planes]:
         """Values whose maker writes planes, and whose only reader reads them."""
@@ -126,7 +132,7 @@ class _Draft:
         """The plan in which these values are planes."""
         program, nodes = self.program, self.nodes
         calls = tuple(
-            _pack(kernel, layer, program, planes)
+            self._pack(kernel, layer, planes)
             for kernel, layer in zip(self.kernels, program.layers, strict=True)
         )
         pitch = {
@@ -147,6 +153,16 @@ class _Draft:
             scratch,
             self.state_bytes,
         )
+
+    def _pack(self, kernel: Kernel, layer: Layer, planes: Mapping[int, Planes]) -> Call:
+        options: dict[str, Planes | int] = {}
+        if layer.inputs[0] in planes:
+            options["reads"] = planes[layer.inputs[0]]
+        if layer.output in planes:
+            options["writes"] = planes[layer.output]
+        if kernel.takes_room and self.room is not None:
+            options["room"] = self.room
+        return kernel.pack(layer, self.program, **options)
 
     def least_worth(self, plan: Plan, planes: Mapping[int, Planes]) -> int:
         """Of the planes that take part in the fullest segment, those that save least for a byte."""
@@ -170,15 +186,6 @@ class _Draft:
             return planes[value].saves / more
 
         return min(inside or planes, key=worth)
-
-
-def _pack(kernel: Kernel, layer: Layer, program: Program, planes: Mapping[int, Planes]) -> Call:
-    options = {}
-    if layer.inputs[0] in planes:
-        options["reads"] = planes[layer.inputs[0]]
-    if layer.output in planes:
-        options["writes"] = planes[layer.output]
-    return kernel.pack(layer, program, **options)
 
 
 def _cut(
