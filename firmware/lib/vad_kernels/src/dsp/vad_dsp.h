@@ -13,7 +13,7 @@
  *     s <= 8, such that every channel shifts right by 8 at the end:
  *     saturate((((sum << s) * multiplier >> 32) + constant) >> 8)
  *     multiplier, constant and s are found, and proved for every sum that can occur, where the
- *     kernel is chosen (kernels/dsp.py).
+ *     kernel is chosen (kernels/requantize.py).
  */
 #ifndef VAD_DSP_H
 #define VAD_DSP_H

@@ -2,7 +2,7 @@
  *
  *     void vad_dsp_depthwise_<size>_<stride>_<finish>(const vad_dsp_depthwise_t *depthwise);
  *
- * vad_dsp_depthwise.h says what the arguments are. Four output pixels at a time have their sums in
+ * vad_dsp.h says what the arguments are. Four output pixels at a time have their sums in
  * r0-r3. Rows come as words of two pixels: SMLAD takes both, SMLABT and SMLATB one of them. Weights
  * are stored as (w0, w1), (w1, w2) and so on, so that a window may start at either pixel of a word.
  * 3x3: r10-r12 walk along the three rows; 5x5: the rows' pointers lie in the frame. lr points at

@@ -2,7 +2,7 @@
  *
  *     void vad_dsp_dots_<quads>_<finish>(const vad_dsp_dots_t *dots);
  *
- * vad_dsp_dots.h says what the arguments are. The loop over pairs of pixels keeps four sums in
+ * vad_dsp.h says what the arguments are. The loop over pairs of pixels keeps four sums in
  * r0-r3 (pixels a and b with the first channel, then with the second). One LDM reads a quad (four
  * inputs) of both pixels, one LDM four weights of both channels, and 8 SMLAD do the 16 products.
  * All 14 registers are taken: what else a pair of channels needs lies in a frame at sp, and one LDM
