@@ -34,6 +34,11 @@ def weight_bytes(calls: Iterable[Call]) -> int:
     )
 
 
+def flash_budget(board: Board, recipe: Recipe) -> int:
+    """Flash that the firmware may take: the board's, or less where the recipe says so."""
+    return min(recipe.flash_budget or UNLIMITED, board.flash_bytes)
+
+
 def table_budget(program: Program, board: Board, recipe: Recipe) -> int:
     """Flash that the detector's tables may take beside this backbone.
 
@@ -42,7 +47,7 @@ def table_budget(program: Program, board: Board, recipe: Recipe) -> int:
     """
     calls = [select(layer, program, board.kernels) for layer in program.layers]
     weights = weight_bytes(calls)
-    budget = min(recipe.flash_budget or UNLIMITED, board.flash_bytes)
+    budget = flash_budget(board, recipe)
     left = budget - weights - CODE_BYTES
     if left <= 0:
         raise VadgenError(
@@ -52,19 +57,6 @@ def table_budget(program: Program, board: Board, recipe: Recipe) -> int:
             Exit.DOES_NOT_FIT,
         )
     return left
-
-
-def needs(plan: Plan, detector_flash: int, board: Board) -> tuple[int, int]:
-    """Flash and RAM of the firmware, before it is compiled.
-
-    Args:
-        plan: with the detector's state in its arena.
-        detector_flash: bytes of the detector's tables.
-        board: gives the stack.
-    """
-    flash = weight_bytes(plan.calls) + detector_flash + CODE_BYTES
-    row = plan.program.values[0].row_bytes
-    return flash, plan.arena_bytes + row + board.stack_bytes + OTHER_RAM_BYTES
 
 
 def arena_budget(program: Program, board: Board) -> int:
@@ -117,21 +109,22 @@ def _lack(recipe: Recipe, board: Board, network: Network, size: int) -> str:
     program = lower(quantize(network, Ranges(size, size, -ones, ones)))
     values = [program.values[i] for i in program.outputs]
     try:
-        detector = estimate(recipe, values, table_budget(program, board, recipe))
+        state_bytes, table_bytes = estimate(recipe, values, table_budget(program, board, recipe))
     except VadgenError as error:
         if error.code != Exit.DOES_NOT_FIT:
             raise
         return error.message
-    plan = make_plan(program, board.kernels, detector.state_bytes, arena_budget(program, board))
-    return _shortage(plan, detector.table_bytes, board, recipe)
+    plan = make_plan(program, board.kernels, state_bytes, arena_budget(program, board))
+    return _shortage(plan, table_bytes, board, recipe)
 
 
 def _shortage(plan: Plan, table_bytes: int, board: Board, recipe: Recipe) -> str:
     """Which memory is short and by how many bytes, or ""."""
-    flash, ram = needs(plan, table_bytes, board)
-    budget = min(recipe.flash_budget or UNLIMITED, board.flash_bytes)
+    weights = weight_bytes(plan.calls)
+    flash = weights + table_bytes + CODE_BYTES
+    ram = board.ram_bytes - arena_budget(plan.program, board) + plan.arena_bytes
     parts = (
-        ("flash", flash, budget, "weights", weight_bytes(plan.calls), "tables", table_bytes),
+        ("flash", flash, flash_budget(board, recipe), "weights", weights, "tables", table_bytes),
         (
             "RAM",
             ram,

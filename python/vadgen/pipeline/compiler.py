@@ -183,7 +183,8 @@ def random_inputs(program: Program, count: int = PARITY_IMAGES) -> NDArray[np.in
 
 def tflm_run(tflite: bytes, program: Program, images: NDArray[np.int8]) -> Run:
     """The TFLM interpreter on int8 images."""
-    shape = read_tflite(tflite).tensors[read_tflite(tflite).inputs[0]].shape
+    graph = read_tflite(tflite)
+    shape = graph.tensors[graph.inputs[0]].shape
     results = run_tflm(tflite, images.reshape(len(images), *shape[1:]))
     return Run(_stack(program, results))
 
@@ -208,13 +209,29 @@ def output_shapes(program: Program) -> list[tuple[int, int, int]]:
     return [(v.rows, v.width, v.channels) for v in values]
 
 
-def run_on_host(program: Program, images: NDArray[np.int8]) -> Run:
-    """Plans, prints and compiles the network for this computer, and runs it."""
+def run_on_host(
+    program: Program,
+    images: NDArray[Any],
+    kernels: tuple[str, ...] = KERNELS,
+    state_bytes: int | None = None,
+    cell_shape: tuple[int, int] | None = None,
+    **options: Any,
+) -> Run:
+    """Plans, prints and compiles a model for this computer, and runs it.
+
+    Args:
+        program: the network.
+        images: what it takes.
+        kernels: kernel sets in order of preference.
+        state_bytes: the detector's; None without one.
+        cell_shape: of the detector's scores.
+        options: as for `write_generated`.
+    """
     with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
         folder = Path(name)
-        write_model(folder, make_plan(program, KERNELS), "the same program")
-        library = compile_host(folder, folder / "model.so")
-        return from_host(HostModel(library, program).run(images))
+        write_model(folder, make_plan(program, kernels, state_bytes), "the same model", **options)
+        library = compile_host(folder, folder / "model.so", kernels)
+        return from_host(HostModel(library, program, cell_shape).run(images))
 
 
 def build_firmware(work: Path, board: Board, generated: Path) -> Firmware:
@@ -238,15 +255,7 @@ def build_firmware(work: Path, board: Board, generated: Path) -> Firmware:
     return Firmware(kept, sizes, None)
 
 
-def check_portable(
-    program: Program,
-    images: NDArray[Any],
-    reference: Run,
-    *,
-    state_bytes: int | None = None,
-    cell_shape: tuple[int, int] | None = None,
-    **options: Any,
-) -> None:
+def check_portable(program: Program, images: NDArray[Any], reference: Run, **options: Any) -> None:
     """Compiles the model with the portable kernels alone and runs it on this computer.
 
     Says that the generated C and the libraries are sound where the firmware cannot be compiled.
@@ -255,19 +264,12 @@ def check_portable(
         program: the network.
         images: as `reference` was made from.
         reference: what must come out.
-        state_bytes: the detector's; None without one.
-        cell_shape: of the detector's scores.
-        options: as for `write_generated`.
+        options: as for `run_on_host`.
 
     Raises:
         VadgenError: it does not compile; PARITY if other bytes come out.
     """
-    with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
-        folder = Path(name)
-        plan = make_plan(program, PORTABLE, state_bytes)
-        write_model(folder, plan, "the portable kernels", **options)
-        library = compile_host(folder, folder / "model.so", PORTABLE)
-        run = from_host(HostModel(library, program, cell_shape).run(images))
+    run = run_on_host(program, images, PORTABLE, **options)
     if not compare(reference, run).holds:
         raise VadgenError(
             "the portable C and the numpy reference give different bytes",

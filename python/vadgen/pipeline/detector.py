@@ -66,27 +66,17 @@ def fit_detector(
     return detector_of(patchcore.fit(batches, values, options, recipe.seed))
 
 
-def estimate(recipe: Recipe, values: Sequence[Value], table_bytes: int) -> Detector:
-    """The recipe's detector with empty tables: its RAM and flash, known before it is fitted."""
+def estimate(recipe: Recipe, values: Sequence[Value], table_bytes: int) -> tuple[int, int]:
+    """Bytes of RAM over one image and of flash that the recipe's detector takes, before the fit."""
     from vadgen.detectors import padim, padim_full, patchcore
-    from vadgen.detectors.pq import FlatBank, PqBank
 
-    if recipe.detector == "padim" and recipe.padim.variant == "full":
-        return detector_of(padim_full.empty(values, recipe.padim.channels, table_bytes))
     if recipe.detector == "padim":
-        return detector_of(padim.empty(values, recipe.padim.channels, table_bytes))
+        empty = padim_full.empty if recipe.padim.variant == "full" else padim.empty
+        tables = empty(values, recipe.padim.channels, table_bytes)
+        return tables.state_bytes, tables.flash_bytes
     options = _patchcore_options(recipe.patchcore, recipe.memory.coreset_memory)
-    geometry = patchcore.lay_out(values, options.halve)
-    bank: FlatBank | PqBank
-    if options.search == "flat" and options.bits == 8:
-        bank = FlatBank(np.zeros((options.n_codes, geometry.dims), np.int8))
-    else:
-        m = geometry.dims if options.search == "flat" else options.n_subspaces
-        words = np.zeros((m, 1 << options.bits, geometry.dims // m), np.int8)
-        bank = PqBank(words, np.zeros((options.n_codes, m), np.uint8))
-    return detector_of(
-        patchcore.PatchcoreTables(geometry, bank, options.search, options.n_candidates, 1.0)
-    )
+    ledger = patchcore.ledger(patchcore.lay_out(values, options.halve), options)
+    return ledger.ram_bytes, ledger.flash_bytes
 
 
 def detector_of(tables: Any) -> Detector:

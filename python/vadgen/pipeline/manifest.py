@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -27,6 +28,7 @@ def sha256_text(*parts: str) -> str:
     return digest.hexdigest()
 
 
+@functools.cache
 def code_digest(package: str = "") -> str:
     """Hex SHA-256 of vadgen's own code: what a cache entry depends on.
 

@@ -2,27 +2,11 @@
 
 #include <stddef.h>
 
+#include "vad_square_root.h"
+
 /* First fine index that coarse index y covers, when nearest repetition makes `fine` of `coarse`. */
 static uint32_t first_fine(uint32_t y, uint32_t coarse, uint32_t fine) {
     return (y * fine + coarse - 1) / coarse;
-}
-
-/* Floor of the square root, a bit at a time from the top. */
-static uint32_t square_root(uint64_t x) {
-    uint64_t root = 0;
-    uint64_t bit = UINT64_C(1) << 62;
-    while (bit > x) {
-        bit >>= 2;
-    }
-    for (; bit != 0; bit >>= 2) {
-        if (x >= root + bit) {
-            x -= root + bit;
-            root = (root >> 1) + bit;
-        } else {
-            root >>= 1;
-        }
-    }
-    return (uint32_t)root;
 }
 
 void vad_padim_begin(const vad_padim_t *detector, uint8_t *memory, vad_padim_state_t *state) {
@@ -93,7 +77,7 @@ static void take_roots(const uint64_t *totals, uint32_t *cells, uint32_t count) 
     for (uint32_t i = 0; i < count; i++) {
         uint64_t total;
         __builtin_memcpy(&total, totals + i, sizeof total);
-        const uint32_t root = square_root(total);
+        const uint32_t root = vad_square_root(total);
         __builtin_memcpy(cells + i, &root, sizeof root);
     }
 }
