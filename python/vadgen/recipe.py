@@ -143,7 +143,7 @@ class PatchcoreOptions:
     search: str = _key(
         "auto",
         _one_of("auto", "adc", "pqnn", "flat"),
-        "how the nearest row of the bank is found (default: auto, by measuring)",
+        "how the nearest row of the bank is found (default: auto, which is adc so far)",
     )
     codes: int | None = _key(None, _whole(1, 1_000_000), "rows of the memory bank")
     candidates: int | None = _key(
@@ -151,7 +151,7 @@ class PatchcoreOptions:
     )
     subspaces: int | None = _key(None, _whole(1, 1024), "subspaces of the product quantizer")
     bits: int | None = _key(None, _bits(), "bits of one code: 4 or 8")
-    opq: bool = _key(False, _switch(), "rotate the features before quantizing them")
+    opq: bool = _key(False, _switch(), "rotate the features first (accepted, has no effect yet)")
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class MemoryOptions:
     trim: float = _key(
         0.0,
         _real(0.0, 0.5, zero=True),
-        "fraction of training patches to drop as suspicious (default: 0)",
+        "fraction of training patches to drop (accepted, has no effect yet; default: 0)",
     )
 
 
