@@ -45,13 +45,26 @@ static _Alignas(16) uint8_t vad_arena[VAD_MODEL_ARENA_BYTES];
 static _Alignas(16) uint8_t vad_frame[ROW_BYTES];
 static vad_model_t vad_state;
 
+static bool read_all(void *data, size_t bytes) {
+    uint8_t *at = data;
+    while (bytes > 0) {
+        const size_t got = vad_port_read(at, bytes);
+        if (got == 0) {
+            return false;
+        }
+        at += got;
+        bytes -= got;
+    }
+    return true;
+}
+
 /* Skips bytes until the four of "VADQ", so that a link recovers from noise. */
 static bool find_request(void) {
     static const char magic[4] = {'V', 'A', 'D', 'Q'};
     size_t found = 0;
     while (found < sizeof magic) {
         char byte;
-        if (!vad_port_read(&byte, 1)) {
+        if (!read_all(&byte, 1)) {
             return false;
         }
         found = byte == magic[found] ? found + 1 : (size_t)(byte == magic[0]);
@@ -71,8 +84,7 @@ static void write_row(void *user, int32_t output, int32_t y, const int8_t *data,
 /* On a link the other side sends row `y` only when it is asked for, so that none is missed. */
 static bool read_row(int32_t y) {
     const record_t ready = {RECORD_READY, 0, (uint16_t)y, 0};
-    return (!vad_port_is_link() || vad_port_write(&ready, sizeof ready)) &&
-           vad_port_read(vad_frame, ROW_BYTES);
+    return vad_port_write(&ready, sizeof ready) && read_all(vad_frame, ROW_BYTES);
 }
 
 static vad_status_t run_model(const vad_observer_t *observer, vad_result_t *result) {
@@ -117,7 +129,7 @@ static bool write_result(const vad_result_t *result, bool want_cells) {
 
 static int answer(void) {
     request_t request;
-    if (!find_request() || !vad_port_read(&request, sizeof request) || request.version != VERSION) {
+    if (!read_all(&request, sizeof request) || request.version != VERSION) {
         return EXIT_BAD_REQUEST;
     }
     const response_t response = {{'V', 'A', 'D', 'R'}, VERSION, request.n_images};
@@ -141,9 +153,10 @@ static int answer(void) {
 int main(void) {
     int code = EXIT_NO_LINK;
     if (vad_port_open()) {
-        do {
+        code = EXIT_BAD_REQUEST;
+        while (find_request()) {
             code = answer();
-        } while (vad_port_is_link());
+        }
     }
     vad_port_close();
     return code;

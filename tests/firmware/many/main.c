@@ -1,5 +1,5 @@
-/* Runs every model of models.h on N_IMAGES images: the request is their rows, the response the whole
- * outputs, one after another. */
+/* Runs every model of models.h on N_IMAGES images: the request is their rows, the response the
+ * whole outputs, one after another. */
 #include <string.h>
 
 #include "models.h"
@@ -21,8 +21,8 @@ static void keep_row(void *user, int32_t output, int32_t y, const int8_t *data, 
         const vad_observer_t observer = {keep_row, offsets};                                       \
         prefix##_begin(&model, arena, &observer);                                                  \
         for (int32_t y = 0; y < macro##_INPUT_HEIGHT; y++) {                                       \
-            if (!vad_port_read(row, macro##_INPUT_WIDTH * macro##_INPUT_CHANNELS) ||               \
-                prefix##_feed_row(&model, row) != VAD_OK) {                                        \
+            const size_t bytes = macro##_INPUT_WIDTH * macro##_INPUT_CHANNELS;                     \
+            if (vad_port_read(row, bytes) != bytes || prefix##_feed_row(&model, row) != VAD_OK) {  \
                 return false;                                                                      \
             }                                                                                      \
         }                                                                                          \

@@ -9,14 +9,16 @@
 /* Brings up clock and link. Called once, before anything else. Returns false when there is none. */
 bool vad_port_open(void);
 
-/* Reads exactly `bytes` bytes; false when they do not come. */
-bool vad_port_read(void *data, size_t bytes);
+/* Waits for bytes and reads what has come: at least one, at most `room`. Returns their number; 0
+ * when nothing will come any more, which a serial line never says. */
+size_t vad_port_read(void *data, size_t room);
 
 /* Writes exactly `bytes` bytes; false when they cannot be written. */
 bool vad_port_write(const void *data, size_t bytes);
 
-/* Whether another request may come: true for a link, false for a file, which holds one. */
-bool vad_port_is_link(void);
+/* Bytes that are kept while nobody reads, so that the other side may send ahead; 0 where a byte
+ * that is not awaited may be lost. UINT32_MAX where the sender is held back. */
+uint32_t vad_port_receive_bytes(void);
 
 /* Greatest number of stack bytes used so far, 0 where the port cannot tell. */
 uint32_t vad_port_stack_used(void);

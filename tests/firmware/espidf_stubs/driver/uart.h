@@ -26,4 +26,5 @@ esp_err_t uart_driver_install(uart_port_t port, int rx_buffer_size, int tx_buffe
                               int queue_size, QueueHandle_t *queue, int intr_alloc_flags);
 esp_err_t uart_param_config(uart_port_t port, const uart_config_t *config);
 int uart_read_bytes(uart_port_t port, void *buffer, uint32_t length, TickType_t ticks_to_wait);
+esp_err_t uart_get_buffered_data_len(uart_port_t port, size_t *size);
 int uart_write_bytes(uart_port_t port, const void *source, size_t size);

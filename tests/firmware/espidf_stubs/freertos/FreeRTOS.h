@@ -2,7 +2,7 @@
 #include <stdint.h>
 
 #define CONFIG_ESP_MAIN_TASK_STACK_SIZE 8192
-#define pdMS_TO_TICKS(ms) ((TickType_t)(ms) / 10u)
+#define portMAX_DELAY ((TickType_t)UINT32_MAX)
 
 typedef uint32_t TickType_t;
 typedef uint32_t UBaseType_t;

@@ -6,8 +6,7 @@
 #include "freertos/task.h"
 
 #define LINK UART_NUM_0
-#define RECEIVE_BYTES 4096 /* more than one row of the input */
-#define TIMEOUT pdMS_TO_TICKS(1000)
+#define RECEIVE_BYTES 4096
 
 int main(void);
 void app_main(void);
@@ -30,27 +29,23 @@ bool vad_port_open(void) {
            uart_param_config(LINK, &config) == ESP_OK;
 }
 
-/* Fails when a second passes without a byte: the other side is gone, or has nothing to say. */
-bool vad_port_read(void *data, size_t bytes) {
-    uint8_t *at = data;
-    while (bytes > 0) {
-        const uint32_t wanted = bytes < RECEIVE_BYTES ? (uint32_t)bytes : RECEIVE_BYTES;
-        const int got = uart_read_bytes(LINK, at, wanted, TIMEOUT);
-        if (got <= 0) {
-            return false;
-        }
-        at += got;
-        bytes -= (size_t)got;
+size_t vad_port_read(void *data, size_t room) {
+    size_t buffered = 0;
+    if (uart_read_bytes(LINK, data, 1, portMAX_DELAY) != 1) {
+        return 0;
     }
-    return true;
+    (void)uart_get_buffered_data_len(LINK, &buffered);
+    const uint32_t more = (uint32_t)(buffered < room - 1 ? buffered : room - 1);
+    const int got = uart_read_bytes(LINK, (uint8_t *)data + 1, more, 0);
+    return 1u + (got > 0 ? (size_t)got : 0u);
 }
 
 bool vad_port_write(const void *data, size_t bytes) {
     return bytes == 0 || uart_write_bytes(LINK, data, bytes) == (int)bytes;
 }
 
-bool vad_port_is_link(void) {
-    return true;
+uint32_t vad_port_receive_bytes(void) {
+    return RECEIVE_BYTES;
 }
 
 uint32_t vad_port_stack_used(void) {

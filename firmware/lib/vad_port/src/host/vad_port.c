@@ -12,16 +12,16 @@ bool vad_port_open(void) {
     return request != NULL && response != NULL;
 }
 
-bool vad_port_read(void *data, size_t bytes) {
-    return fread(data, 1, bytes, request) == bytes;
+size_t vad_port_read(void *data, size_t room) {
+    return fread(data, 1, room, request);
 }
 
 bool vad_port_write(const void *data, size_t bytes) {
     return fwrite(data, 1, bytes, response) == bytes;
 }
 
-bool vad_port_is_link(void) {
-    return false;
+uint32_t vad_port_receive_bytes(void) {
+    return UINT32_MAX;
 }
 
 uint32_t vad_port_stack_used(void) {

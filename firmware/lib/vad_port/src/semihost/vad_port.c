@@ -19,9 +19,9 @@ static intptr_t open_file(const char *name, uint32_t length, uint32_t mode) {
 }
 
 /* SYS_READ and SYS_WRITE return the number of bytes that were not transferred. */
-static bool transfer(uintptr_t operation, intptr_t file, uintptr_t data, size_t bytes) {
+static size_t transfer(uintptr_t operation, intptr_t file, uintptr_t data, size_t bytes) {
     const uintptr_t block[3] = {(uintptr_t)file, data, bytes};
-    return bytes == 0 || vad_semihost(operation, block) == 0;
+    return bytes - (size_t)vad_semihost(operation, block);
 }
 
 bool vad_port_open(void) {
@@ -31,16 +31,16 @@ bool vad_port_open(void) {
     return request >= 0 && response >= 0;
 }
 
-bool vad_port_read(void *data, size_t bytes) {
-    return transfer(VAD_SEMIHOST_READ, request, (uintptr_t)data, bytes);
+size_t vad_port_read(void *data, size_t room) {
+    return transfer(VAD_SEMIHOST_READ, request, (uintptr_t)data, room);
 }
 
 bool vad_port_write(const void *data, size_t bytes) {
-    return transfer(VAD_SEMIHOST_WRITE, response, (uintptr_t)data, bytes);
+    return bytes == 0 || transfer(VAD_SEMIHOST_WRITE, response, (uintptr_t)data, bytes) == bytes;
 }
 
-bool vad_port_is_link(void) {
-    return false;
+uint32_t vad_port_receive_bytes(void) {
+    return UINT32_MAX;
 }
 
 uint32_t vad_port_stack_used(void) {

@@ -13,7 +13,6 @@
 #error "add the clock and the pins of this chip's board"
 #endif
 
-#define TIMEOUT_MS 1000u
 #define CHUNK_BYTES 0x8000u
 
 /* Ends of the stack, from the linker script. */
@@ -140,19 +139,14 @@ bool vad_port_open(void) {
     return HAL_UART_Init(&serial) == HAL_OK;
 }
 
-/* Fails when the bytes take longer than a second: the other side is gone, or has nothing to say. */
-bool vad_port_read(void *data, size_t bytes) {
-    uint8_t *at = data;
-    __HAL_UART_CLEAR_OREFLAG(&serial); /* what came while nobody listened is lost */
-    while (bytes > 0) {
-        const uint16_t chunk = (uint16_t)(bytes < CHUNK_BYTES ? bytes : CHUNK_BYTES);
-        if (HAL_UART_Receive(&serial, at, chunk, TIMEOUT_MS + chunk / 8u) != HAL_OK) {
-            return false;
-        }
-        at += chunk;
-        bytes -= chunk;
+/* A byte at a time, because nothing is kept while nobody reads. */
+size_t vad_port_read(void *data, size_t room) {
+    (void)room;
+    __HAL_UART_CLEAR_OREFLAG(&serial); /* what came meanwhile is lost */
+    while (HAL_UART_Receive(&serial, data, 1, HAL_MAX_DELAY) != HAL_OK) {
+        __HAL_UART_CLEAR_OREFLAG(&serial);
     }
-    return true;
+    return 1;
 }
 
 bool vad_port_write(const void *data, size_t bytes) {
@@ -168,8 +162,8 @@ bool vad_port_write(const void *data, size_t bytes) {
     return true;
 }
 
-bool vad_port_is_link(void) {
-    return true;
+uint32_t vad_port_receive_bytes(void) {
+    return 0;
 }
 
 uint32_t vad_port_stack_used(void) {
