@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quant": TRAINING | {"backbones"},
     "detectors": TRAINING,
     "data": TRAINING,
-    "benchmark": TRAINING,
+    "benchmark": TRAINING | {"backbones", "detectors", "data", "threshold", "report", "units"},
     "kernels": {"lower", "fixed", "errors"},
     "plan": {"lower", "kernels", "model", "board", "errors"},
     "emit": {"lower", "kernels", "plan", "model", "board", "errors"},
@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": ALL - {"cli"},
     "cli": ALL - {"cli"},
 }
-TORCH = {"backbones", "quant", "detectors"}
+TORCH = {"backbones", "quant", "detectors", "benchmark"}
 LIBRARIES = {"vad_core": set(), "vad_kernels": {"vad_core"}, "vad_port": set()}
 LIBRARIES["vad_detect"] = {"vad_core", "vad_kernels"}
 

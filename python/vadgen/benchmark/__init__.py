@@ -1,1 +1,1 @@
-"""How good a model is, in numbers."""
+"""The study: data sets, backbones and detectors compared on one footing, and its metrics."""

@@ -36,13 +36,15 @@ def upsample(cells: NDArray[Any], height: int, width: int) -> NDArray[np.float64
     Returns:
         (height, width) float64.
     """
-
-    def matrix(n_cells: int, n_pixels: int) -> NDArray[np.float64]:
-        at = np.clip((np.arange(n_pixels) + 0.5) * n_cells / n_pixels - 0.5, 0, n_cells - 1)
-        return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(n_cells)))
-
     rows, columns = cells.shape
-    return matrix(rows, height) @ cells.astype(np.float64) @ matrix(columns, width).T
+    right = upsample_matrix(columns, width).T
+    return upsample_matrix(rows, height) @ cells.astype(np.float64) @ right
+
+
+def upsample_matrix(n_cells: int, n_pixels: int) -> NDArray[np.float64]:
+    """(n_pixels, n_cells), the weight of each cell in each pixel along one axis; rows sum to 1."""
+    at = np.clip((np.arange(n_pixels) + 0.5) * n_cells / n_pixels - 0.5, 0, n_cells - 1)
+    return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(n_cells)))
 
 
 def overlay(photo: NDArray[np.uint8], cells: NDArray[Any], threshold: int) -> NDArray[np.uint8]:
