@@ -200,10 +200,39 @@ def _evaluate(args: argparse.Namespace, progress: Progress) -> Object:
     return pipeline.evaluate(args.out, args.data, args.on, progress).to_json()
 
 
+def _counts(text: str) -> tuple[int, ...]:
+    """Whole numbers above 0, separated by commas."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = (0,)
+    if min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of numbers such as 500,1000")
+    return numbers
+
+
+def _size_arguments(parser: argparse.ArgumentParser) -> None:
+    _out_argument(parser)
+    parser.add_argument(
+        "--codes",
+        metavar="N,N",
+        type=_counts,
+        default=(),
+        help="what memory banks of so many rows would take, such as 500,1000",
+    )
+    parser.add_argument(
+        "--candidates",
+        metavar="K,K",
+        type=_counts,
+        default=(),
+        help="the same for a two-phase search with so many candidates",
+    )
+
+
 def _size(args: argparse.Namespace, progress: Progress) -> Object:
     from vadgen import pipeline
 
-    return pipeline.size(args.out).to_json()
+    return pipeline.size(args.out, args.codes, args.candidates).to_json()
 
 
 def _port_arguments(parser: argparse.ArgumentParser) -> None:
@@ -303,7 +332,7 @@ VERBS = (
         "size",
         "show flash and RAM by part against the board's budget",
         "%(prog)s build/qemu_m7",
-        _out_argument,
+        _size_arguments,
         _size,
         render.render_size,
     ),

@@ -377,7 +377,55 @@ def render_size(obj: Object, paint: Paint) -> list[str]:
         for name, n_bytes in (obj.get(f"{key}_by") or {}).items():
             yield _more(f"{name:<30}{n_bytes:>14,} bytes")
 
-    return _blocks(ledger("flash"), ledger("ram"), _notes(obj, paint))
+    return _blocks(
+        ledger("flash"),
+        ledger("ram"),
+        _bank(obj, paint),
+        _banks(obj),
+        _notes(obj, paint),
+    )
+
+
+def _bank(obj: Object, paint: Paint) -> Iterator[str]:
+    """`bank`: what the memory bank takes, and what it would take otherwise."""
+    bank: Object = obj.get("bank") or {}
+    if not bank:
+        return
+    flash = bank["flash_bytes"]
+    if bank["subspaces"] is None:
+        what = f"{bank['dims']} int8 values"
+    else:
+        what = f"{bank['subspaces']} codes of {bank['bits']} bits"
+    yield _row(paint, "Memory bank", f"{bank['rows']:,} rows of {what}, search {bank['search']}")
+    for where, parts in (("flash", bank["flash_by"]), ("RAM", bank["ram_by"])):
+        for name, n_bytes in parts.items():
+            yield _more(f"{where + ', ' + name:<30}{n_bytes:>14,} bytes")
+    others = {
+        "as float32 rows": bank["float_bytes"],
+        "in Python, float32": bank["python_float_bytes"],
+        "in Python, this bank": bank["python_bytes"],
+    }
+    for name, n_bytes in others.items():
+        yield _more(paint.dim(f"{name:<30}{n_bytes:>14,} bytes ({n_bytes / flash:.1f} x)"))
+
+
+def _banks(obj: Object) -> Iterator[str]:
+    """`banks`: the same for other sizes, a line each."""
+    banks: Sequence[Object] = obj.get("banks") or ()
+    if not banks:
+        return
+    head = ("rows", "cand.", "codes", "codebook", "tables", "heap", "RAM", "float32", "Python")
+    rows = []
+    for b in banks:
+        sizes = (
+            *(b["flash_by"][part] for part in ("codes", "codebook")),
+            *(b["ram_by"][part] for part in ("tables", "heap")),
+            *(b[key] for key in ("ram_bytes", "float_bytes", "python_bytes")),
+        )
+        candidates = "-" if b["candidates"] is None else f"{b['candidates']:,}"
+        rows.append((f"{b['rows']:,}", candidates, *(f"{n / 1024:,.1f}" for n in sizes)))
+    yield from table(head, rows)
+    yield "  sizes in KiB; candidates of the two-phase search"
 
 
 def render_boards(obj: Object, paint: Paint) -> list[str]:

@@ -99,10 +99,29 @@ def check_build(board: str, detector: tuple[str, ...], data: Path, out: Path, ca
     sizes = run_json(capfd, "size", out)
     assert sizes["flash_bytes"] == result["flash_bytes"] == sum(sizes["flash_by"].values())
     assert sizes["ram_bytes"] == sum(sizes["ram_by"].values()) > result["ram_bytes"]
+    check_bank(detector is PATCHCORE, sizes, out, capfd)
 
     again = out.with_name("again")
     run_json(capfd, *common, "--out", again)
     assert files(again) == files(out)
+
+
+def check_bank(is_there: bool, sizes: dict[str, Any], out: Path, capfd: Any) -> None:
+    """The ledger of the memory bank: 40 rows of int8."""
+    assert ("bank" in sizes) == is_there
+    if not is_there:
+        assert "no memory bank" in fails(capfd, Exit.INPUT, "size", out, "--codes", "40")
+        return
+    bank = sizes["bank"]
+    assert bank["flash_bytes"] == sum(bank["flash_by"].values()) == 40 * bank["dims"]
+    assert sizes["flash_by"]["tables"] >= bank["flash_bytes"]
+    assert bank["float_bytes"] == 4 * bank["flash_bytes"] < bank["python_float_bytes"]
+    assert "Memory bank" in (out / "report.html").read_text(encoding="utf-8")
+    told = run_json(capfd, "size", out, "--codes", "40,80")["banks"]
+    assert told[0] == bank
+    assert told[1]["flash_bytes"] == 2 * bank["flash_bytes"]
+    assert "flat" in fails(capfd, Exit.INPUT, "size", out, "--candidates", "3")
+    assert "500,1000" in fails(capfd, Exit.INPUT, "size", out, "--codes", "none")
 
 
 @pytest.mark.parametrize(("board", "detector"), [("qemu_m7", PADIM), ("qemu_m4", PATCHCORE)])

@@ -184,7 +184,7 @@ def test_hints_spell_the_command_as_it_was_called(tmp_path: Path) -> None:
 
 
 def test_json_is_alone_on_stdout(pipeline: Any, capfd: Any) -> None:
-    def size(out: Path) -> Result:
+    def size(out: Path, *_: object) -> Result:
         print("from Python")
         os.write(1, b"from a C library\n")
         subprocess.run(["echo", "from a child"], check=True)

@@ -114,6 +114,36 @@ def test_over_budget_is_said_in_bytes() -> None:
     assert re.search(r"weights +694,272 bytes", text)
 
 
+def test_size_shows_the_memory_bank_and_others() -> None:
+    bank = {
+        "search": "pqnn",
+        "rows": 1000,
+        "dims": 176,
+        "candidates": 300,
+        "subspaces": 16,
+        "centroids": 256,
+        "bits": 8,
+        "flash_bytes": 61_056,
+        "flash_by": {"codes": 16_000, "codebook": 45_056},
+        "ram_bytes": 160_000,
+        "ram_by": {"tables": 9_216, "heap": 2_576},
+        "float_bytes": 704_000,
+        "python_float_bytes": 708_240,
+        "python_bytes": 430_000,
+    }
+    lines = render.render_size({**BUILD, "bank": bank, "banks": [bank, bank]}, PLAIN)
+    text = joined(lines)
+    assert "1,000 rows of 16 codes of 8 bits, search pqnn" in text
+    assert re.search(r"flash, codebook +45,056 bytes", text)
+    assert re.search(r"as float32 rows +704,000 bytes \(11.5 x\)", text)
+    assert len(re.findall(r"1,000 +300 +15.6 +44.0 +9.0 +2.5 +156.2 +687.5 +419.9", text)) == 2
+    assert max(map(len, lines)) <= 80
+    flat = {**bank, "search": "flat", "subspaces": None, "candidates": None}
+    assert "1,000 rows of 176 int8 values, search flat" in joined(
+        render.render_size({**BUILD, "bank": flat}, PLAIN)
+    )
+
+
 def test_infer_shows_score_and_share_of_the_threshold() -> None:
     obj = {
         "threshold": 200,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
+import nanopq
 import numpy as np
 import pytest
 
@@ -22,7 +24,6 @@ from vadgen.detectors.patchcore import (
     ledger,
     options_of,
     patch_multiplier,
-    python_bytes,
     state_bytes,
 )
 from vadgen.detectors.picker import Given, Limits, fit_picked, pick
@@ -128,11 +129,32 @@ def test_ledger_counts_what_is_printed(options: Options) -> None:
     words = 0 if printed.codewords is None else printed.codewords.nbytes
     count = ledger(tables.geometry, options)
     assert count.flash_bytes == words + sum(part.rows.nbytes for part in printed.parts)
-    assert count.table_bytes == 4 * printed.table_words
+    assert count.table_bytes + count.heap_bytes == 4 * printed.table_words
     assert count.ram_bytes == state_bytes(tables)
     assert count == ledger(tables.geometry, options_of(tables))
     assert count.float_bytes == 4 * options.n_codes * 48
-    assert python_bytes(tables) > (4 * words or count.float_bytes)
+    assert (count.heap_bytes > 0) == (options.search == "pqnn")
+
+
+def test_python_bytes_are_those_of_the_objects() -> None:
+    """What nanopq holds, and what one query makes with it."""
+    geometry, n, k = lay_out(VALUES), 300, 20
+    rows = np.random.default_rng(0).normal(0, 1, (n, 48)).astype(np.float32)
+    distances = np.zeros(n, np.float32)
+    pq = nanopq.PQ(6, 16, verbose=False).fit(rows, iter=1)
+    codes = pq.encode(rows)
+    table = pq.dtable(rows[0])
+    held = sum(map(sys.getsizeof, (pq.codewords, codes, table.dtable, distances)))
+    options = Options("adc", n, k, n_subspaces=6, bits=4)
+    assert ledger(geometry, options).python_bytes == held
+    order = np.argsort(table.adist(codes))[:k]
+    decoded = pq.decode(codes[order])
+    refined = ((decoded - rows[0]) ** 2).sum(axis=1)
+    held += sum(map(sys.getsizeof, (order.copy(), decoded, refined)))
+    assert ledger(geometry, replace(options, search="pqnn")).python_bytes == held
+    flat = sys.getsizeof(rows) + sys.getsizeof(distances)
+    assert ledger(geometry, Options("flat", n)).python_bytes == flat
+    assert ledger(geometry, options).python_float_bytes == flat
 
 
 def test_same_seed_same_tables() -> None:

@@ -16,6 +16,8 @@ from PIL import Image
 from vadgen.report import html
 from vadgen.report.heatmap import STOPS, outline, overlay, to_png, upsample
 from vadgen.report.html import (
+    Bank,
+    BankSize,
     Fact,
     Gallery,
     Instructions,
@@ -67,6 +69,7 @@ DATA = ReportData(
     ),
     flash=Memory("Flash", 2048, (Part("weights", 1000), Part("code", 24))),
     ram=Memory("RAM", 4096, (Part("arena", 512),)),
+    bank=None,
     instructions=Instructions(
         (
             Work("00 CONV_2D", "CONV_2D 3x3", "backbone", 600_000),
@@ -294,6 +297,22 @@ def test_bar_heights_follow_the_counts() -> None:
         float(b.height) for b in html._histogram((group,), Threshold(100, 0.1, 9)).rows[0].bars
     ]
     assert heights == [100.0, 50.0]
+
+
+def test_a_memory_bank_is_shown_against_floats_and_python() -> None:
+    def size(rows: int) -> BankSize:
+        flash = (Part("codes", 16 * rows), Part("codebook", 45_056))
+        return BankSize(rows, None, flash, (Part("tables", 1024),), 704 * rows, 705 * rows, 300_000)
+
+    assert "Memory bank" not in words(render_report(DATA))
+    bank = Bank("PatchCore, 1000 rows of 16 codes", size(1000), (size(500), size(1000)))
+    said = words(render_report(replace(DATA, bank=bank)))
+    assert "Memory bank PatchCore, 1000 rows of 16 codes" in said
+    assert f"{704_000 / 61_056:.1f} x" in said
+    assert "rows codes codebook RAM as float32 in Python" in said
+    assert "500 7.8 KiB 44 KiB 1 KiB" in said
+    row = html._bank(bank).rows
+    assert [r.is_own for r in row] == [False, True]
 
 
 def test_memory_segments_fill_their_share() -> None:

@@ -421,7 +421,8 @@ def summary(tables: PatchcoreTables) -> str:
 
 def table_words(tables: PatchcoreTables) -> int:
     """uint32 words of scratch that the search needs."""
-    return ledger(tables.geometry, options_of(tables)).table_bytes // 4
+    count = ledger(tables.geometry, options_of(tables))
+    return (count.table_bytes + count.heap_bytes) // 4
 
 
 def state_bytes(tables: PatchcoreTables) -> int:
@@ -451,20 +452,29 @@ class Ledger:
 
     Attributes:
         codeword_bytes, code_bytes: flash: codebooks, and codes or int8 rows.
-        table_bytes: RAM: look-up tables, candidates of "pqnn".
+        table_bytes: RAM: look-up tables.
+        heap_bytes: RAM: candidates of "pqnn", and the query's own decoded code.
         list_bytes: RAM: rows that may still be nearest.
         map_bytes: RAM: patches of the image, rows of the taps, the query.
         cell_bytes: RAM: scores and nearest rows.
         float_bytes: the same bank as float32 rows.
+        python_float_bytes: what Python's objects hold when numpy searches that float bank: the
+            rows, and the distances of one query.
+        python_bytes: what they hold when a library searches this bank in floats: nanopq's float32
+            codebooks with its codes (a flat int8 bank: its rows as float32), and what one query
+            makes: its table, the distances, the decoded candidates.
     """
 
     codeword_bytes: int
     code_bytes: int
     table_bytes: int
+    heap_bytes: int
     list_bytes: int
     map_bytes: int
     cell_bytes: int
     float_bytes: int
+    python_float_bytes: int
+    python_bytes: int
 
     @property
     def flash_bytes(self) -> int:
@@ -474,16 +484,16 @@ class Ledger:
     @property
     def ram_bytes(self) -> int:
         """The detector's state over one image."""
-        return self.table_bytes + self.list_bytes + self.map_bytes + self.cell_bytes
+        return (
+            self.table_bytes + self.heap_bytes + self.list_bytes + self.map_bytes + self.cell_bytes
+        )
 
 
 def ledger(geometry: Geometry, options: Options) -> Ledger:
     """Flash and RAM of a bank of the given kind and sizes."""
     levels, n, dims = geometry.levels, options.n_codes, geometry.dims
     row_bytes = level_row_bytes(geometry, options)
-    table_bytes = 0 if options.is_flat8 else 1024 * max(row_bytes)
-    if options.search == "pqnn":
-        table_bytes += 8 * options.n_candidates + -(-dims // 4) * 4
+    is_pqnn = options.search == "pqnn"
     cells = levels[-1].rows * levels[-1].cols
     rings = sum(
         tap.patch.window * value.row_bytes
@@ -492,12 +502,33 @@ def ledger(geometry: Geometry, options: Options) -> Ledger:
     return Ledger(
         codeword_bytes=0 if options.is_flat8 else options.centroids * dims,
         code_bytes=n * sum(row_bytes),
-        table_bytes=table_bytes,
+        table_bytes=0 if options.is_flat8 else 1024 * max(row_bytes),
+        heap_bytes=8 * options.n_candidates + -(-dims // 4) * 4 if is_pqnn else 0,
         list_bytes=6 * ((len(levels) - 1) * n + 1),
         map_bytes=sum(v.rows * v.cols * v.dims for v in levels) + rings + dims,
         cell_bytes=6 * cells,
         float_bytes=4 * n * dims,
+        python_float_bytes=_array_bytes(4, n, dims) + _array_bytes(4, n),
+        python_bytes=_python_bytes(dims, options),
     )
+
+
+def _python_bytes(dims: int, options: Options) -> int:
+    """The thesis's object memory dump: numpy arrays with their objects' own bytes."""
+    n, k = options.n_codes, options.n_candidates
+    if options.is_flat8:
+        return _array_bytes(4, n, dims) + _array_bytes(4, n)
+    m = options.subspaces(dims)
+    held = _array_bytes(4, m, options.centroids, dims // m) + _array_bytes(1, n, m)
+    query = _array_bytes(4, m, options.centroids) + _array_bytes(4, n)
+    if options.search == "pqnn":
+        query += _array_bytes(8, k) + _array_bytes(4, k, dims) + _array_bytes(4, k)
+    return held + query
+
+
+def _array_bytes(item_bytes: int, *shape: int) -> int:
+    """`sys.getsizeof` of a numpy array of that shape, without making it."""
+    return sys.getsizeof(np.empty((0,) * len(shape), np.uint8)) + item_bytes * math.prod(shape)
 
 
 def level_row_bytes(geometry: Geometry, options: Options) -> tuple[int, ...]:
@@ -548,19 +579,6 @@ def instructions(geometry: Geometry, options: Options) -> int:
         last = levels[-1]
         total += last.rows * last.cols * options.n_candidates * 8 * geometry.dims
     return round(total)
-
-
-def python_bytes(tables: PatchcoreTables) -> int:
-    """Bytes that the bank's Python objects hold when a library searches it in floats.
-
-    What the thesis calls the object memory dump: a float32 bank, or nanopq's float32 codebooks with
-    its codes.
-    """
-    bank = tables.bank
-    if isinstance(bank, FlatBank):
-        return sys.getsizeof(np.zeros(bank.rows.shape, np.float32))
-    words = sys.getsizeof(np.zeros(bank.codewords.shape, np.float32))
-    return words + sys.getsizeof(np.zeros(bank.codes.shape, np.uint8))
 
 
 _REFERENCE_IMAGES = 256

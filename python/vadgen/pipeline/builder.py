@@ -20,6 +20,7 @@ from vadgen.data.dataset import Dataset
 from vadgen.data.images import Notes
 from vadgen.emit.model import ABI
 from vadgen.pipeline.backbone import features, make_backbone, open_network
+from vadgen.pipeline.bank import bank_of
 from vadgen.pipeline.budget import arena_budget, check_plan, largest_input, table_budget
 from vadgen.pipeline.calibrate import Calibrated, calibrate_detector
 from vadgen.pipeline.compiler import (
@@ -215,7 +216,9 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
             detector=shipped.code(),
         )
     sizes = firmware.sizes
-    write_json(work / "size.json", {} if sizes is None else sizes.to_json())
+    bank = bank_of(shipped.detector)
+    parts = {} if sizes is None else sizes.to_json()
+    write_json(work / "size.json", {**parts, **({"bank": bank} if parts and bank else {})})
     drop_work(work)
     return Made(
         recipe,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from vadgen.build.tools import tool_versions
 from vadgen.data.dataset import LabelledImage
 from vadgen.data.images import image_size, load_mask, load_rgb
 from vadgen.errors import VadgenError
+from vadgen.pipeline.bank import OTHER_ROWS, bank_of, other_banks
 from vadgen.pipeline.compiler import needs_tool
 from vadgen.pipeline.evaluation import Evaluation, metrics_json
 from vadgen.recipe import to_toml
@@ -49,6 +50,7 @@ def _data(made: Made) -> html.ReportData:
         galleries=_galleries(made),
         flash=_memory("Flash", {} if sizes is None else sizes.flash, made.board.flash_bytes),
         ram=_memory("RAM", {} if sizes is None else sizes.ram, made.board.ram_bytes),
+        bank=_bank(made),
         instructions=_instructions(made),
         parity=_parity(made),
         metrics_float=_metrics(made.evaluation_float),
@@ -134,6 +136,33 @@ def _outlined(photo: NDArray[np.uint8], item: LabelledImage, size: int) -> NDArr
 def _memory(name: str, parts: Mapping[str, int], budget: int) -> html.Memory:
     listed = tuple(html.Part(part, size) for part, size in parts.items())
     return html.Memory(name, None if budget == UNLIMITED else budget, listed)
+
+
+def _bank(made: Made) -> html.Bank | None:
+    detector = made.shipped.detector
+    bank = bank_of(detector)
+    if bank is None:
+        return None
+    own = _bank_size(bank)
+    least = bank["centroids"] or 1
+    rows = sorted({own.rows, *(n for n in OTHER_ROWS if n >= least)})
+    others = tuple(_bank_size(other) for other in other_banks(detector, rows))
+    return html.Bank(detector.title, own, others)
+
+
+def _bank_size(bank: Mapping[str, Any]) -> html.BankSize:
+    def parts(by: Mapping[str, int]) -> tuple[html.Part, ...]:
+        return tuple(html.Part(name, size) for name, size in by.items())
+
+    return html.BankSize(
+        bank["rows"],
+        bank["candidates"],
+        parts(bank["flash_by"]),
+        parts(bank["ram_by"]),
+        bank["float_bytes"],
+        bank["python_float_bytes"],
+        bank["python_bytes"],
+    )
 
 
 def _instructions(made: Made) -> html.Instructions | None:

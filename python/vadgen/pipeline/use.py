@@ -19,6 +19,7 @@ from vadgen.data.folder import load_dataset
 from vadgen.data.images import Notes, load_rgb
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import lower
+from vadgen.pipeline.bank import other_banks
 from vadgen.pipeline.compiler import (
     read_vectors,
     reference_run,
@@ -96,15 +97,17 @@ class EvaluateResult:
 
 @dataclass(frozen=True)
 class SizeResult:
-    """`size.json` of an output, as the build measured it."""
+    """`size.json` of an output, as the build measured it; `banks` as they would be."""
 
     board: str
     out: str
     sizes: Mapping[str, Any]
+    banks: Sequence[Mapping[str, Any]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As `size --json` prints it."""
-        return {"board": self.board, "out": self.out, **self.sizes}
+        other = {"banks": list(self.banks)} if self.banks else {}
+        return {"board": self.board, "out": self.out, **self.sizes, **other}
 
 
 @dataclass(frozen=True)
@@ -249,11 +252,16 @@ def evaluate(out: Path, data: Path, on: str, progress: Progress) -> EvaluateResu
     )
 
 
-def size(out: Path) -> SizeResult:
+def size(out: Path, codes: Sequence[int] = (), candidates: Sequence[int] = ()) -> SizeResult:
     """Flash and RAM by part, as the build measured them.
 
+    Args:
+        out: an output of `build` or `compile`.
+        codes: rows of memory banks to compute the ledger of, beside the one that was built.
+        candidates: the same for the candidates of the two-phase search.
+
     Raises:
-        VadgenError: the firmware was not compiled there.
+        VadgenError: the firmware was not compiled there, or as `other_banks`.
     """
     manifest = read_manifest(out)
     try:
@@ -266,7 +274,11 @@ def size(out: Path) -> SizeResult:
             f"pio run -d {shown(out / 'firmware')}",
             Exit.TOOL_MISSING,
         )
-    return SizeResult(manifest["board"], shown(out), sizes)
+    banks: Sequence[Mapping[str, Any]] = ()
+    if codes or candidates:
+        read_manifest(out, "build")
+        banks = other_banks(load_shipped(out).detector, codes, candidates)
+    return SizeResult(manifest["board"], shown(out), sizes, banks)
 
 
 def clean(out: Path | None) -> CleanResult:

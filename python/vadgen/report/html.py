@@ -120,6 +120,38 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class BankSize:
+    """Bytes of a memory bank of `rows` rows, on the device and as other programs hold it.
+
+    Attributes:
+        rows: N.
+        candidates: K of the two-phase search; None for another.
+        flash: codes and codebook.
+        ram: the detector's state over one image.
+        floats: the same rows as float32.
+        python_floats: Python's objects that search those rows.
+        python: Python's objects that search the quantized bank.
+    """
+
+    rows: int
+    candidates: int | None
+    flash: tuple[Part, ...]
+    ram: tuple[Part, ...]
+    floats: int
+    python_floats: int
+    python: int
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The memory bank of the firmware, and what others like it would take."""
+
+    title: str
+    own: BankSize
+    others: tuple[BankSize, ...]
+
+
+@dataclass(frozen=True)
 class Work:
     """Instructions of one step of one inference.
 
@@ -210,6 +242,7 @@ class ReportData:
         galleries: pictures worth a look, best and worst.
         flash: what the firmware takes.
         ram: what it takes.
+        bank: the detector's memory bank; None without one.
         instructions: of one inference; None when they were not counted.
         parity: the comparison of all runs.
         metrics_float: of the float model; None without labels.
@@ -231,6 +264,7 @@ class ReportData:
     galleries: tuple[Gallery, ...]
     flash: Memory
     ram: Memory
+    bank: Bank | None
     instructions: Instructions | None
     parity: Parity
     metrics_float: Metrics | None
@@ -314,6 +348,32 @@ class _MemoryBar:
     share: str | None
     excess: str | None
     segments: tuple[_Segment, ...]
+
+
+@dataclass(frozen=True)
+class _BankBar:
+    """One way to hold the bank; `width` in percent of the largest."""
+
+    name: str
+    text: str
+    size: str
+    times: str
+    width: str
+
+
+@dataclass(frozen=True)
+class _BankRow:
+    cells: tuple[str, ...]
+    is_own: bool
+
+
+@dataclass(frozen=True)
+class _BankSection:
+    title: str
+    bars: tuple[_BankBar, ...]
+    memories: tuple[_MemoryBar, ...]
+    head: tuple[str, ...]
+    rows: tuple[_BankRow, ...]
 
 
 @dataclass(frozen=True)
@@ -579,6 +639,47 @@ def _memory(memory: Memory) -> _MemoryBar:
     return _MemoryBar(memory.name, show_bytes(used), f"{used:,}", budget, share, excess, segments)
 
 
+def _total(parts: Sequence[Part]) -> int:
+    return sum(part.size for part in parts)
+
+
+def _bank(bank: Bank) -> _BankSection:
+    own = bank.own
+    flash = _total(own.flash)
+    sizes = (
+        ("On the device", "flash: codes and codebook", flash),
+        ("As float32", "the same rows, unquantized", own.floats),
+        ("In Python, float32", "objects that search those rows", own.python_floats),
+        ("In Python, quantized", "objects that search the codes", own.python),
+    )
+    most = max(size for _, _, size in sizes)
+    bars = tuple(
+        _BankBar(name, text, show_bytes(size), f"{size / flash:.1f} x", _number(100 * size / most))
+        for name, text, size in sizes
+    )
+    memories = (
+        _memory(Memory("Flash of the bank", None, own.flash)),
+        _memory(Memory("RAM of the detector", None, own.ram)),
+    )
+    head = ("rows", *(("candidates",) if own.candidates is not None else ()))
+    head += (*(part.name for part in own.flash), "RAM", "as float32", "in Python")
+    rows = tuple(
+        _BankRow(
+            (
+                f"{size.rows:,}",
+                *((f"{size.candidates:,}",) if size.candidates is not None else ()),
+                *(show_bytes(part.size) for part in size.flash),
+                show_bytes(_total(size.ram)),
+                show_bytes(size.floats),
+                show_bytes(size.python),
+            ),
+            size == own,
+        )
+        for size in bank.others
+    )
+    return _BankSection(bank.title, bars, memories, head, rows)
+
+
 def _effort(instructions: Instructions) -> _Effort:
     works = instructions.works
     total = sum(work.instructions for work in works)
@@ -745,6 +846,7 @@ def render_report(data: ReportData) -> str:
         ramp=_ramp(),
         ramp_marks=[_Tick(_number(100.0 * at / last), f"{at:g} x") for at in (0.5, 1.0, 2.0)],
         memories=[_memory(data.flash), _memory(data.ram)],
+        bank=None if data.bank is None else _bank(data.bank),
         effort=None if data.instructions is None else _effort(data.instructions),
         runners=[_RUNNERS[runner] for runner in data.parity.runners],
         parity_rows=_parity_rows(data.parity),

@@ -1,0 +1,97 @@
+"""The ledger of a memory bank: what it takes on the device, and what it would take otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from vadgen.errors import VadgenError
+from vadgen.pipeline.detector import Detector
+
+OTHER_ROWS = (250, 500, 1000, 2000, 4000)
+
+
+def bank_of(detector: Detector) -> dict[str, Any] | None:
+    """The ledger of the detector's own bank, as `size.json` holds it; None without a bank."""
+    from vadgen.detectors.patchcore import PatchcoreTables, options_of
+
+    tables = detector.tables
+    return _ledger(tables, options_of(tables)) if isinstance(tables, PatchcoreTables) else None
+
+
+def other_banks(
+    detector: Detector, codes: Sequence[int] = (), candidates: Sequence[int] = ()
+) -> list[dict[str, Any]]:
+    """Ledgers of banks like the detector's own, for every N of `codes` and K of `candidates`.
+
+    Args:
+        detector: one with a memory bank.
+        codes: rows; empty for those of its own bank.
+        candidates: of the two-phase search; empty for the search that it has.
+
+    Raises:
+        VadgenError: the detector has no bank, the bank has no codes to search in two phases, or
+            there are more candidates than rows, or fewer rows than centroids.
+    """
+    from vadgen.detectors.patchcore import PatchcoreTables, options_of
+
+    tables = detector.tables
+    if not isinstance(tables, PatchcoreTables):
+        raise VadgenError(
+            f"{detector.title} has no memory bank",
+            "leave --codes and --candidates out, or build with --detector patchcore",
+        )
+    own = options_of(tables)
+    if candidates and own.search == "flat":
+        raise VadgenError(
+            "a flat bank is not searched in two phases: it has no --candidates",
+            "leave --candidates out, or build with --search pqnn",
+        )
+    ledgers = []
+    for n in codes or (own.n_codes,):
+        if not own.is_flat8 and n < own.centroids:
+            raise VadgenError(
+                f"{n} rows are fewer than the {own.centroids} centroids of a subspace",
+                f"ask for --codes {own.centroids} or more",
+            )
+        if not candidates:
+            few = replace(own, n_codes=n, n_candidates=min(own.n_candidates, n))
+            ledgers.append(_ledger(tables, few))
+        for k in candidates:
+            if k > n:
+                raise VadgenError(
+                    f"{k} candidates are more than the {n} rows of the bank",
+                    f"ask for --candidates {n} or fewer",
+                )
+            ledgers.append(_ledger(tables, replace(own, search="pqnn", n_codes=n, n_candidates=k)))
+    return ledgers
+
+
+def _ledger(tables: Any, options: Any) -> dict[str, Any]:
+    from vadgen.detectors.patchcore import ledger
+
+    count = ledger(tables.geometry, options)
+    coded = not options.is_flat8
+    return {
+        "search": options.search,
+        "rows": options.n_codes,
+        "dims": tables.geometry.dims,
+        "candidates": options.n_candidates if options.search == "pqnn" else None,
+        "subspaces": options.subspaces(tables.geometry.dims) if coded else None,
+        "centroids": options.centroids if coded else None,
+        "bits": options.bits,
+        "flash_bytes": count.flash_bytes,
+        "flash_by": {"codes": count.code_bytes, "codebook": count.codeword_bytes},
+        "ram_bytes": count.ram_bytes,
+        "ram_by": {
+            "tables": count.table_bytes,
+            "heap": count.heap_bytes,
+            "rows left": count.list_bytes,
+            "patches": count.map_bytes,
+            "cells": count.cell_bytes,
+        },
+        "float_bytes": count.float_bytes,
+        "python_float_bytes": count.python_float_bytes,
+        "python_bytes": count.python_bytes,
+    }
