@@ -21,8 +21,8 @@ from vadgen.model import Activation, Graph, Tensor
 
 FOLDER = Path(__file__).parent / "vectors"
 KERNELS = (
-    *("add", "concat", "conv2d", "copy", "depthwise_conv2d"),
-    *("lut", "mean", "pad", "pool", "softmax"),
+    *("add", "concat", "conv2d", "copy", "depthwise_conv2d", "gather", "group_conv2d"),
+    *("lut", "maximum", "mean", "mul", "pad", "pool", "softmax"),
 )
 _INPUT_SCALE = 2.0**-5
 _WEIGHT_SCALE = 2.0**-7
@@ -122,12 +122,29 @@ class CaseBuilder(GraphBuilder):
         return self.add(a, self.conv(a, self.shape(a)[-1], scale=self.scale), activation)
 
     def by_table(self, a: int, kind: str) -> int:
-        """RELU, RELU6 or QUANTIZE."""
+        """RELU, RELU6, QUANTIZE, HARD_SWISH or LOGISTIC."""
         return self.lut(kind, a)
 
     def add_self(self, a: int) -> int:
         """ADD of `a` and itself."""
         return self.add(a, a)
+
+    def mul_other(self, a: int, activation: Activation = "NONE", scale: float = 0) -> int:
+        """MUL of `a` and a convolution of it."""
+        return self.mul(a, self.conv(a, self.shape(a)[-1]), activation, scale)
+
+    def mul_by_channel(self, a: int, first: bool = True, activation: Activation = "NONE") -> int:
+        """MUL of `a` and its mean over the image, which may be the first input."""
+        pixel = self.mean(a, keep_dims=first)
+        if first:
+            return self.mul(a, pixel, activation)
+        out = self.mul(a, pixel, activation)
+        made = self.ops.pop()
+        return self._emit(made.kind, made.inputs[::-1], out, made.options)
+
+    def maximum_other(self, a: int) -> int:
+        """MAXIMUM of `a` and a convolution of it."""
+        return self.maximum(a, self.requantized(self.conv(a, self.shape(a)[-1]), a))
 
     def concat_others(self, a: int, channels: list[int]) -> int:
         """CONCATENATION of `a` and convolutions of it."""

@@ -10,6 +10,7 @@ from vadgen.model import (
     ActivationOptions,
     ConcatOptions,
     ConvOptions,
+    GatherOptions,
     Graph,
     MeanOptions,
     NoOptions,
@@ -119,9 +120,10 @@ class GraphBuilder:
         per_channel: bool = True,
         bias: bool = True,
         scale: float | None = None,
+        groups: int = 1,
     ) -> int:
         _, h, w, c = self.shape(source)
-        weights = self._weights((channels, *kernel, c), 0, per_channel)
+        weights = self._weights((channels, *kernel, c // groups), 0, per_channel)
         oh = out_size(h, kernel[0], stride[0], padding)
         ow = out_size(w, kernel[1], stride[1], padding)
         options = ConvOptions(*stride, padding, activation)
@@ -130,7 +132,7 @@ class GraphBuilder:
             source,
             weights,
             channels,
-            kernel[0] * kernel[1] * c,
+            kernel[0] * kernel[1] * c // groups,
             (1, oh, ow, channels),
             options,
             activation,
@@ -201,6 +203,31 @@ class GraphBuilder:
         out = self._activation(self.shape(a), scale, zp)
         return self._emit("ADD", (a, b), out, ActivationOptions(activation))
 
+    def mul(self, a: int, b: int, activation: Activation = "NONE", scale: float = 0) -> int:
+        """`b` may be one pixel."""
+        drawn = 127 * self.tensors[a].scale * self.tensors[b].scale
+        drawn *= float(self.rng.uniform(0.3, 1.5))
+        out = self._activation(self.shape(a), scale or drawn, self._zero_point(activation))
+        return self._emit("MUL", (a, b), out, ActivationOptions(activation))
+
+    def maximum(self, a: int, b: int) -> int:
+        """The inputs must share their quantization (see `requantized`)."""
+        t = self.tensors[a]
+        out = self._activation(t.shape, t.scale, t.zero_point)
+        return self._emit("MAXIMUM", (a, b), out, NoOptions())
+
+    def gather(self, source: int, channels: list[int]) -> int:
+        t = self.tensors[source]
+        indices = self._constant(np.array(channels))
+        out = self._activation((*t.shape[:-1], len(channels)), t.scale, t.zero_point)
+        return self._emit("GATHER", (source, indices), out, GatherOptions(len(t.shape) - 1))
+
+    def squeeze_excite(self, source: int, squeezed: int) -> int:
+        """Multiplies by what a small network makes of the mean over the image."""
+        inner = self.conv(self.mean(source, keep_dims=True), squeezed)
+        gate = self.lut("LOGISTIC", self.conv(self.lut("HARD_SWISH", inner), self.shape(source)[3]))
+        return self.mul(source, gate)
+
     def pad(self, source: int, pads: list[list[int]]) -> int:
         before_after = np.array([[0, 0], *pads], dtype=np.int32)
         shape = tuple(
@@ -240,6 +267,8 @@ class GraphBuilder:
         t = self.tensors[source]
         if kind == "RELU6":
             out = self._activation(t.shape, t.scale, t.zero_point)
+        elif kind == "LOGISTIC":
+            out = self._activation(t.shape, 1.0 / 256.0, -128)
         else:
             scale = t.scale * float(self.rng.uniform(0.4, 2.5))
             out = self._activation(t.shape, scale, int(self.rng.integers(-128, 100)))
@@ -250,7 +279,7 @@ class GraphBuilder:
         return self._emit("SOFTMAX", (source,), out, SoftmaxOptions(beta))
 
     def concat(self, *sources: int) -> int:
-        """Joins channels; the sources must share their quantization (see `same_scale`)."""
+        """Joins channels; the sources must share their quantization (see `requantized`)."""
         t = self.tensors[sources[0]]
         channels = sum(self.shape(s)[-1] for s in sources)
         out = self._activation((*t.shape[:-1], channels), t.scale, t.zero_point)
@@ -296,7 +325,7 @@ def _random_step(b: GraphBuilder, rng: np.random.Generator, x: int) -> int:
     if kernel[0] > h or kernel[1] > w:
         padding = "SAME"
     stride = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
-    kind = rng.integers(0, 9)
+    kind = rng.integers(0, 13)
     if kind == 0:
         return b.conv(x, int(rng.integers(1, 20)), (1, 1), activation=activation)
     if kind == 1:
@@ -326,6 +355,17 @@ def _random_step(b: GraphBuilder, rng: np.random.Generator, x: int) -> int:
         return b.pad(x, [*pads, [0, 0]])
     if kind == 7:
         return b.concat(x, b.requantized(b.conv(x, int(rng.integers(1, 8))), x))
+    if kind == 8:
+        return b.squeeze_excite(x, int(rng.integers(1, 6)))
+    if kind == 9:
+        groups = int(rng.choice([n for n in range(1, c + 1) if c % n == 0]))
+        channels = groups * int(rng.integers(1, 4))
+        return b.conv(x, channels, kernel, stride, padding, activation, groups=groups)
+    if kind == 10:
+        mixed = b.gather(x, [int(i) for i in rng.permutation(c)])
+        return b.maximum(x, mixed) if rng.random() < 0.5 else b.mul(x, mixed)
+    if kind == 11:
+        return b.lut(str(rng.choice(["HARD_SWISH", "LOGISTIC"])), x)
     return b.lut(str(rng.choice(["RELU", "RELU6", "QUANTIZE"])), x)
 
 

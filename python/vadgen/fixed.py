@@ -97,21 +97,23 @@ def quantize_float32(real: float, scale: float, zero_point: int) -> int:
 _EXP_STEPS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 
 
-def exp_on_negative_values(x: ArrayLike) -> Int64:
-    """exp(x) for x <= 0 in Q5.26, as Q0.31 (gemmlowp's fixed-point exponential).
+def exp_on_negative_values(x: ArrayLike, integer_bits: int = 5) -> Int64:
+    """exp(x) for x <= 0 as Q0.31 (gemmlowp's fixed-point exponential).
 
     Args:
-        x: Q5.26, in [-2^31, 0].
+        x: Q5.26 or Q4.27, in [-2^31, 0].
+        integer_bits: 5 or 4.
 
     Source: gemmlowp, `fixedpoint.h`.
     """
     a = np.asarray(x, dtype=np.int64)
-    quarter = np.int64(1 << 24)
+    quarter_bits = 29 - integer_bits
+    quarter = np.int64(1 << quarter_bits)
     a_mod = (a & (quarter - 1)) - quarter
-    result = _exp_last_quarter(a_mod << 5)
+    result = _exp_last_quarter(a_mod << integer_bits)
     remainder = a_mod - a
-    for i, step in enumerate(_EXP_STEPS):
-        hit = (remainder & (np.int64(1) << (24 + i))) != 0
+    for i, step in enumerate(_EXP_STEPS[: integer_bits + 2]):
+        hit = (remainder & (np.int64(1) << (quarter_bits + i))) != 0
         result = np.where(hit, saturating_rounding_doubling_high_mul(result, step), result)
     return np.where(a == 0, np.int64(INT32_MAX), result)
 
@@ -146,3 +148,74 @@ def one_over_one_plus_x(x: int) -> int:
         error = (1 << 29) - mul(half_denominator, estimate)
         estimate += shift_left_saturating(mul(estimate, error), 2)
     return shift_left_saturating(estimate, 1)
+
+
+def logistic(x: ArrayLike, scale: float) -> Int64 | None:
+    """1 / (1 + exp(-x)) as int8 with scale 1/256 and zero point -128; TFLite's LOGISTIC.
+
+    Args:
+        x: centred int8 inputs, in [-255, 255].
+        scale: of the input.
+
+    Returns:
+        int8 values, or None where the scale is too small for TFLite Micro.
+
+    Source: TensorFlow, `reference/integer_ops/logistic.h`; gemmlowp, `fixedpoint.h`, `logistic`.
+    """
+    multiplier, shift = quantize_multiplier(scale * 2.0**27)
+    if shift < 0:
+        return None
+    centred = np.asarray(x, dtype=np.int64)
+    radius = math.floor(15.0 * 2.0**27 / 2.0**shift)
+    inside = np.clip(centred, -radius, radius)
+    exps = exp_on_negative_values(-np.abs(requantize(inside, multiplier, shift)), integer_bits=4)
+    positive = np.vectorize(one_over_one_plus_x, otypes=[np.int64])(exps)
+    unit = np.where(centred > 0, positive, INT32_MAX - positive)
+    unit = np.where(centred == 0, 1 << 30, unit)
+    rounded = np.clip(rounding_divide_by_pot(unit, 23) - 128, -128, 127)
+    return np.where(np.abs(centred) < radius, rounded, np.where(centred > 0, 127, -128))
+
+
+def hard_swish(
+    x: ArrayLike, scale: float, zero_point: int, out_scale: float, out_zero_point: int
+) -> Int64 | None:
+    """TFLite's HARD_SWISH in its 16-bit steps: x * min(max(x + 3, 0), 6) / 6.
+
+    Args:
+        x: int8 values.
+        scale: of the input, as its zero point.
+        zero_point: of the input.
+        out_scale: of the output, as its zero point.
+        out_zero_point: of the output.
+
+    Returns:
+        int8 values, or None where TFLite Micro refuses the scales.
+
+    Source: TensorFlow, `reference/hard_swish.h`; TFLite Micro, `hard_swish_common.cc`.
+    """
+    fine_scale = np.float32(scale) / np.float32(128)
+    out_multiplier, out_shift = _int16_multiplier(float(fine_scale / np.float32(out_scale)))
+    multiplier, shift = _int16_multiplier(float(fine_scale / np.float32(3.0 / 32768.0)))
+    if not -15 <= out_shift <= 0 or shift < -15:
+        return None
+    fine = (np.asarray(x, dtype=np.int64) - zero_point) << 7
+    scaled = _rounding_doubling_high_mul_int16(fine, out_multiplier)
+    gate = np.clip(fine << (shift - 1), -32768, 32767) if shift > 0 else fine
+    gate = _rounding_doubling_high_mul_int16(gate, multiplier)
+    if shift > 0:
+        gate = np.clip(gate << 1, -32768, 32767)
+    gate = rounding_divide_by_pot(gate, max(-shift, 0))
+    gate = (gate + 32768) >> 1
+    product = np.sign(gate * scaled) * (np.abs(gate * scaled) >> 15)
+    return np.clip(rounding_divide_by_pot(product, -out_shift) + out_zero_point, -128, 127)
+
+
+def _int16_multiplier(real: float) -> tuple[int, int]:
+    """`quantize_multiplier` with Q0.15 multipliers."""
+    multiplier, shift = quantize_multiplier(real)
+    return min((multiplier + (1 << 15)) >> 16, 32767), shift
+
+
+def _rounding_doubling_high_mul_int16(a: Int64, b: int) -> Int64:
+    """(a * b) / 2^15 of int16 values, rounded to nearest, ties upward."""
+    return (a * b + (1 << 14)) >> 15

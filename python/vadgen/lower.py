@@ -14,11 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadgen.errors import VadgenError
-from vadgen.fixed import exp_on_negative_values, quantize_float32, quantize_multiplier, requantize
+from vadgen.fixed import (
+    exp_on_negative_values,
+    hard_swish,
+    logistic,
+    quantize_float32,
+    quantize_multiplier,
+    requantize,
+)
 from vadgen.model import (
     ActivationOptions,
     ConcatOptions,
     ConvOptions,
+    GatherOptions,
     Graph,
     Op,
     PoolOptions,
@@ -89,6 +97,11 @@ class Layer:
         """The rows of each input that an output row reads."""
         return RowWindow()
 
+    @property
+    def row_windows(self) -> tuple[RowWindow, ...]:
+        """`row_window` by input, for layers that do not read all alike."""
+        return (self.row_window,) * len(self.inputs)
+
 
 @dataclass(frozen=True, eq=False)
 class Window(Layer):
@@ -114,6 +127,19 @@ class Conv2d(Window):
     weights: NDArray[np.int8]
     bias: NDArray[np.int32]
     requant: Requant
+
+
+@dataclass(frozen=True, eq=False)
+class GroupConv2d(Window):
+    """CONV_2D in groups: weights int8 (O, KH, KW, I / groups), bias int32 (O,).
+
+    The output channels of a group, next to each other, see its share of the input channels alone.
+    """
+
+    weights: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    requant: Requant
+    groups: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +176,42 @@ class Add(Layer):
 
 
 @dataclass(frozen=True)
+class Mul(Layer):
+    """MUL: requantize(product of both inputs, each centred), of equal shapes or by channel.
+
+    Attributes:
+        zero_points: of the first input, the second input, the output.
+        multiplier, shift: of the requantization.
+        low, high: clamping bounds.
+        by_channel: the second input is one pixel, which multiplies every pixel of the first.
+    """
+
+    zero_points: tuple[int, int, int]
+    multiplier: int
+    shift: int
+    low: int
+    high: int
+    by_channel: bool
+
+    @property
+    def row_windows(self) -> tuple[RowWindow, ...]:
+        """See `Layer.row_windows`."""
+        return RowWindow(), RowWindow(0, 0, 1) if self.by_channel else RowWindow()
+
+
+@dataclass(frozen=True)
+class Maximum(Layer):
+    """MAXIMUM of two tensors of the same shape and quantization."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gather(Layer):
+    """GATHER along channels: output channel i is input channel `channels[i]`, int64 (O,)."""
+
+    channels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Pad(Layer):
     """PAD with the zero point: rows on top, then columns and channels before each row's data."""
 
@@ -182,7 +244,11 @@ class Mean(Layer):
 
 @dataclass(frozen=True, eq=False)
 class Lut(Layer):
-    """RELU, RELU6 and QUANTIZE: a table int8 (256,) indexed by `value + 128`."""
+    """What maps a value to a value: RELU, RELU6, QUANTIZE, HARD_SWISH, LOGISTIC.
+
+    Attributes:
+        table: int8 (256,), indexed by `value + 128`.
+    """
 
     table: NDArray[np.int8]
 
@@ -239,9 +305,7 @@ class Program:
         total = 0
         for layer in self.layers:
             out = self.values[layer.output]
-            if isinstance(layer, Conv2d):
-                total += out.rows * out.width * layer.weights.size
-            elif isinstance(layer, DepthwiseConv2d):
+            if isinstance(layer, Conv2d | GroupConv2d | DepthwiseConv2d):
                 total += out.rows * out.width * layer.weights.size
         return total
 
@@ -413,19 +477,22 @@ class _Lowering:
         data = weights.data
         assert data is not None
         out_channels, kh, kw, in_channels = data.shape
-        if in_channels != self.values[source].channels:
-            raise _RefusedError("grouped convolution")
+        groups = self.values[source].channels // in_channels
+        if groups * in_channels != self.values[source].channels or out_channels % groups:
+            raise _RefusedError("its channels do not divide into groups")
         if (o.dilation_h, o.dilation_w) != (1, 1):
             raise _RefusedError("dilation")
         pad = self.windows(op, o.padding, (kh, kw), (o.stride_h, o.stride_w))
         requant = self.requant(op, weights, out_channels, o.activation)
         bias = self.bias(op, data.reshape(out_channels, -1))
-        self.emit(
-            op,
-            lambda v: Conv2d(
-                label, (source,), v, kh, kw, o.stride_h, o.stride_w, *pad, data, bias, requant
-            ),
-        )
+        geometry = (kh, kw, o.stride_h, o.stride_w, *pad)
+        if groups == 1:
+            self.emit(op, lambda v: Conv2d(label, (source,), v, *geometry, data, bias, requant))
+        else:
+            self.emit(
+                op,
+                lambda v: GroupConv2d(label, (source,), v, *geometry, data, bias, requant, groups),
+            )
 
     def depthwise(self, op: Op, label: str) -> None:
         o = _options(op, ConvOptions)
@@ -526,6 +593,45 @@ class _Lowering:
             ),
         )
 
+    def mul(self, op: Op, label: str) -> None:
+        o = _options(op, ActivationOptions)
+        # TFLite multiplies in any order: the one pixel becomes the second input.
+        first, second = sorted((0, 1), key=lambda i: -math.prod(self.tensor(op.inputs[i]).shape))
+        sources = (self.source(op, first), self.source(op, second))
+        a, b = self.tensor(op.inputs[first]), self.tensor(op.inputs[second])
+        out = self.tensor(op.outputs[0])
+        shapes = [_geometry(t.shape) for t in (a, b)]
+        by_channel = shapes[0] != shapes[1]
+        if by_channel and (shapes[1] != (1, 1, shapes[0][2]) or shapes[0] != _geometry(out.shape)):
+            raise _RefusedError(f"broadcasting of {a.shape} and {b.shape}")
+        multiplier, shift = quantize_multiplier(a.scale * b.scale / out.scale)
+        if shift > 14:
+            raise _RefusedError("its output scale is too small for its inputs")
+        low, high = self.activation_bounds(o.activation, out)
+        zero_points = (a.zero_point, b.zero_point, out.zero_point)
+        self.emit(
+            op,
+            lambda v: Mul(label, sources, v, zero_points, multiplier, shift, low, high, by_channel),
+        )
+
+    def maximum(self, op: Op, label: str) -> None:
+        sources = (self.source(op, 0), self.source(op, 1))
+        a, b, out = (self.tensor(t) for t in (*op.inputs, *op.outputs))
+        if a.shape != b.shape:
+            raise _RefusedError(f"broadcasting of {a.shape} and {b.shape}")
+        if len({(t.scale, t.zero_point) for t in (a, b, out)}) != 1:
+            raise _RefusedError("inputs and output are quantized differently")
+        self.emit(op, lambda v: Maximum(label, sources, v))
+
+    def gather(self, op: Op, label: str) -> None:
+        o = _options(op, GatherOptions)
+        source, channels = self.source(op, 0), self.constant(op, 1).data
+        assert channels is not None
+        rank = len(self.tensor(op.inputs[0]).shape)
+        if o.axis % rank != rank - 1 or o.batch_dims != 0:
+            raise _RefusedError("only channels (the last axis) can be gathered")
+        self.emit(op, lambda v: Gather(label, (source,), v, channels.astype(np.int64)))
+
     def pad(self, op: Op, label: str) -> None:
         source, out = self.source(op, 0), self.tensor(op.outputs[0])
         pads = self.constant(op, 1).data
@@ -560,10 +666,17 @@ class _Lowering:
     def lut(self, op: Op, label: str) -> None:
         source = self.source(op, 0)
         t_in, out = self.tensor(op.inputs[0]), self.tensor(op.outputs[0])
-        codes = np.arange(-128, 128)
+        codes = np.arange(-128, 128, dtype=np.int64)
+        table: NDArray[np.int64] | None
         if op.kind == "RELU6":
             six = min(max(quantize_float32(6.0, t_in.scale, t_in.zero_point), -128), 127)
             table = np.clip(codes, t_in.zero_point, six)
+        elif op.kind == "HARD_SWISH":
+            table = hard_swish(codes, t_in.scale, t_in.zero_point, out.scale, out.zero_point)
+        elif op.kind == "LOGISTIC":
+            if (out.scale, out.zero_point) != (1.0 / 256.0, -128):
+                raise _RefusedError("its output must have scale 1/256 and zero point -128")
+            table = logistic(codes - t_in.zero_point, t_in.scale)
         else:
             # RELU divides the scales in float32, QUANTIZE in double.
             ratio = (
@@ -574,6 +687,8 @@ class _Lowering:
             multiplier, shift = quantize_multiplier(ratio)
             scaled = requantize(codes - t_in.zero_point, multiplier, shift) + out.zero_point
             table = np.clip(scaled, max(out.zero_point, -128) if op.kind == "RELU" else -128, 127)
+        if table is None:
+            raise _RefusedError("its scales are beyond what TFLite Micro takes")
         self.emit(op, lambda v: Lut(label, (source,), v, table.astype(np.int8)))
 
     def softmax(self, op: Op, label: str) -> None:
@@ -635,11 +750,16 @@ _HANDLERS: dict[str, Callable[[_Lowering, Op, str], None]] = {
     "AVERAGE_POOL_2D": _Lowering.pool,
     "MAX_POOL_2D": _Lowering.pool,
     "ADD": _Lowering.add,
+    "MUL": _Lowering.mul,
+    "MAXIMUM": _Lowering.maximum,
+    "GATHER": _Lowering.gather,
     "PAD": _Lowering.pad,
     "MEAN": _Lowering.mean,
     "RELU": _Lowering.lut,
     "RELU6": _Lowering.lut,
     "QUANTIZE": _Lowering.lut,
+    "HARD_SWISH": _Lowering.lut,
+    "LOGISTIC": _Lowering.lut,
     "SOFTMAX": _Lowering.softmax,
     "CONCATENATION": _Lowering.concat,
     "RESHAPE": _Lowering.reshape,

@@ -72,7 +72,7 @@ class PoolOptions:
 
 @dataclass(frozen=True)
 class ActivationOptions:
-    """ADD and FULLY_CONNECTED: the fused activation."""
+    """ADD, MUL and FULLY_CONNECTED: the fused activation."""
 
     activation: Activation = "NONE"
     keep_num_dims: bool = False
@@ -84,6 +84,14 @@ class ConcatOptions:
 
     axis: int
     activation: Activation = "NONE"
+
+
+@dataclass(frozen=True)
+class GatherOptions:
+    """GATHER; the indices are the second input, a constant int32 tensor."""
+
+    axis: int
+    batch_dims: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ class MeanOptions:
 
 @dataclass(frozen=True)
 class NoOptions:
-    """PAD, RESHAPE, RELU, RELU6, QUANTIZE: what they need is in their inputs and outputs."""
+    """The other operators: what they need is in their inputs and outputs."""
 
 
 Options = (
@@ -110,6 +118,7 @@ Options = (
     | PoolOptions
     | ActivationOptions
     | ConcatOptions
+    | GatherOptions
     | SoftmaxOptions
     | MeanOptions
     | NoOptions

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import KERNELS, digest, load
+from cases import KERNELS, CaseBuilder, digest, load
 from many import run_models
 
 from vadgen.build import compiler
@@ -61,3 +62,18 @@ def test_names_and_seeds_are_distinct() -> None:
     for kernel in KERNELS:
         cases = load(kernel)
         assert len({c.name for c in cases}) == len({c.seed for c in cases}) == len(cases) >= 3
+
+
+@pytest.mark.parametrize("kind", ["HARD_SWISH", "LOGISTIC"])
+def test_tables_of_drawn_scales(kind: str) -> None:
+    """All 256 values, input and output scales over five decades."""
+    rng = np.random.default_rng(14)
+    x = np.arange(-128, 128, dtype=np.int8).reshape(1, 16, 16, 1)
+    for seed in range(40):
+        b = CaseBuilder(seed, (1, 16, 16, 1))
+        scale = float(10 ** rng.uniform(-4, 0.7))
+        b.tensors[b.input] = replace(b.tensors[b.input], scales=np.float32([scale]))
+        graph = b.graph(b.lut(kind, b.input))
+        made = run_program(lower(graph), x)[1]
+        oracle = run_tflm(write_tflite(graph), x)[0][0]
+        np.testing.assert_array_equal(made.reshape(-1), oracle.reshape(-1), f"scale {scale}")

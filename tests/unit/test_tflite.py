@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from graphs import GraphBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,6 +143,36 @@ def test_round_trip_is_exact_and_bytes_repeat() -> None:
     assert write_tflite(graph) == TFLITE
 
 
+def test_operators_of_attention_and_groups_round_trip() -> None:
+    b = GraphBuilder(4, (1, 6, 5, 8))
+    x = b.squeeze_excite(b.conv(b.input, 8, (3, 3), groups=4), 3)
+    graph = b.graph(b.maximum(x, b.gather(x, [7, 6, 5, 4, 3, 2, 1, 0])))
+    kinds = {op.kind for op in graph.ops}
+    assert {"MUL", "MAXIMUM", "GATHER", "HARD_SWISH", "LOGISTIC"} <= kinds
+    assert kinds | {op.kind for op in GRAPH.ops} == set(schema.INT8_VERSIONS)
+    assert_same(read_tflite(write_tflite(graph)), graph)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda b: b.mul(b.input, b.conv(b.input, 8, (3, 3), (2, 2))), "MUL: multiplies shapes"),
+        (
+            lambda b: b.maximum(b.input, b.conv(b.input, 8)),
+            "inputs are quantized differently",
+        ),
+        (lambda b: b.gather(b.input, [8]), "GATHER: index out of range"),
+        (lambda b: b.conv(b.input, 7, groups=2), "CONV_2D: weights .* for 8 channels"),
+    ],
+)
+def test_refuses_operators_that_contradict_themselves(
+    make: Callable[[GraphBuilder], int], message: str
+) -> None:
+    b = GraphBuilder(5, (1, 6, 5, 8))
+    with pytest.raises(VadgenError, match=message):
+        write_tflite(b.graph(make(b)))
+
+
 def test_constants_are_aligned_to_16_bytes() -> None:
     for tensor in GRAPH.tensors:
         if tensor.data is not None and tensor.data.nbytes > 16:
@@ -239,7 +271,7 @@ REFUSALS = {
     "float model": (set_type(0, "FLOAT32"), r"float model \(tensor 0 'image' is FLOAT32\)"),
     "uint8": (set_type(0, "UINT8"), "tensor of type UINT8"),
     "int4": (set_type(1, "INT4"), "INT4 weights"),
-    "unknown operator": (set_opcode("HARD_SWISH"), r"HARD_SWISH \(operator 5\)"),
+    "unknown operator": (set_opcode("ELU"), r"ELU \(operator 5\)"),
     "custom operator": (set_opcode("CUSTOM", "Mine"), r"CUSTOM Mine \(operator 5\)"),
     "several subgraphs": (add_subgraph, "2 subgraphs"),
     "batch": (set_field("subgraph.tensors[0].shape", [4, 9, 8, 3]), "batch of 4"),

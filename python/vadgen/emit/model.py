@@ -200,11 +200,12 @@ def _op(plan: Plan, node: Node, weights: str) -> _Op:
             fields.append((name, array_name))
         else:
             fields.append((name, value if isinstance(value, str) else c_int(value)))
-    window = node.window
-    slots = []
-    for slot, value_index in enumerate(node.inputs):
-        target = "rows" if slot == 0 else f"rows + {slot * window.count}"
+    slots: list[_Slot] = []
+    n_rows = 0
+    for value_index, window in zip(node.inputs, node.windows, strict=True):
+        target = f"rows + {n_rows}" if n_rows else "rows"
         slots.append(_Slot(_id(value_index), _first_row(window), window.count, target))
+        n_rows += window.count
     out = plan.program.values[node.output]
     shapes = " + ".join(_shape(plan, v) for v in node.inputs)
     return _Op(
@@ -217,7 +218,7 @@ def _op(plan: Plan, node: Node, weights: str) -> _Op:
         tuple(fields),
         tuple(arrays),
         tuple(slots),
-        window.count * len(node.inputs),
+        n_rows,
         out.row_bytes if isinstance(layer, Copy) and layer.cuts else 0,
         _id(node.output),
         out.row_bytes,

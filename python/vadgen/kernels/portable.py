@@ -15,9 +15,13 @@ from vadgen.lower import (
     Conv2d,
     Copy,
     DepthwiseConv2d,
+    Gather,
+    GroupConv2d,
     Layer,
     Lut,
+    Maximum,
     Mean,
+    Mul,
     Pad,
     Pool,
     Program,
@@ -63,9 +67,9 @@ def takes_upper(layer: Conv2d | DepthwiseConv2d, zero_point: int) -> bool:
 
 
 def _constants(
-    layer: Conv2d | DepthwiseConv2d, weights: NDArray[np.int8], zero_point: int
+    layer: Conv2d | GroupConv2d | DepthwiseConv2d, weights: NDArray[np.int8], zero_point: int
 ) -> dict[str, Any]:
-    """The tables of both convolutions; weights: output channels first."""
+    """The tables of all convolutions; weights: output channels first."""
     return {
         "weights": weights,
         "bias": folded_bias(layer.bias, weights, zero_point),
@@ -112,6 +116,27 @@ def _conv2d(layer: Conv2d, program: Program) -> Call:
     )
 
 
+def _group_conv2d(layer: GroupConv2d, program: Program) -> Call:
+    source, out = program.values[layer.inputs[0]], program.values[layer.output]
+    return call(
+        "vad_group_conv2d",
+        **_constants(layer, layer.weights, source.zero_point),
+        in_width=source.width,
+        in_channels=source.channels,
+        out_width=out.width,
+        out_channels=out.channels,
+        groups=layer.groups,
+        kernel_h=layer.kernel_h,
+        kernel_w=layer.kernel_w,
+        stride_w=layer.stride_w,
+        pad_left=layer.pad_left,
+        in_zero_point=source.zero_point,
+        out_zero_point=layer.requant.zero_point,
+        low=layer.requant.low,
+        high=layer.requant.high,
+    )
+
+
 def _depthwise(layer: DepthwiseConv2d, program: Program) -> Call:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
     layer = settled(layer, source.zero_point)
@@ -151,6 +176,37 @@ def add(layer: Add, program: Program) -> Call:
         zero_point_out=layer.zero_points[2],
         low=layer.low,
         high=layer.high,
+    )
+
+
+def _mul(layer: Mul, program: Program) -> Call:
+    out = program.values[layer.output]
+    return call(
+        "vad_mul",
+        multiplier=layer.multiplier,
+        bytes=out.row_bytes,
+        period=out.channels if layer.by_channel else out.row_bytes,
+        shift=layer.shift,
+        zero_point_a=layer.zero_points[0],
+        zero_point_b=layer.zero_points[1],
+        zero_point_out=layer.zero_points[2],
+        low=layer.low,
+        high=layer.high,
+    )
+
+
+def _maximum(layer: Maximum, program: Program) -> Call:
+    return call("vad_maximum", bytes=program.values[layer.output].row_bytes)
+
+
+def _gather(layer: Gather, program: Program) -> Call:
+    source, out = program.values[layer.inputs[0]], program.values[layer.output]
+    return call(
+        "vad_gather",
+        channels=layer.channels.astype(np.uint16),
+        width=out.width,
+        in_channels=source.channels,
+        out_channels=out.channels,
     )
 
 
@@ -231,8 +287,12 @@ def _copy(layer: Copy, program: Program) -> Call:
 KERNELS: tuple[Kernel, ...] = (
     Kernel(Conv2d, lambda la, p: is_pointwise(la) and fits(la, p), _pointwise),
     Kernel(Conv2d, fits, _conv2d),
+    Kernel(GroupConv2d, fits, _group_conv2d),
     Kernel(DepthwiseConv2d, fits, _depthwise),
     Kernel(Add, fits, add),
+    Kernel(Mul, fits, _mul),
+    Kernel(Maximum, fits, _maximum),
+    Kernel(Gather, fits, _gather),
     Kernel(Pad, fits, _pad),
     Kernel(Pool, fits, _pool),
     Kernel(Mean, fits, _mean),

@@ -19,7 +19,7 @@ class Node:
         inputs: value indices read.
         output: value index made, None for a sink.
         rows: rows it makes or takes.
-        window: input rows one of its rows reads.
+        windows: by input, the rows that one of its rows reads.
     """
 
     index: int
@@ -29,7 +29,7 @@ class Node:
     inputs: tuple[int, ...]
     output: int | None
     rows: int
-    window: RowWindow
+    windows: tuple[RowWindow, ...]
 
 
 def build_nodes(program: Program, sinks: bool) -> tuple[Node, ...]:
@@ -41,15 +41,15 @@ def build_nodes(program: Program, sinks: bool) -> tuple[Node, ...]:
             if sinks and output == value:
                 label, rows = f"detector, tap {tap}", program.values[value].rows
                 index = len(nodes)
-                nodes.append(Node(index, label, None, tap, (value,), None, rows, RowWindow()))
+                nodes.append(Node(index, label, None, tap, (value,), None, rows, (RowWindow(),)))
 
-    nodes.append(Node(0, "input", None, None, (), 0, program.values[0].rows, RowWindow()))
+    nodes.append(Node(0, "input", None, None, (), 0, program.values[0].rows, ()))
     append_sinks(0)
     for i, layer in enumerate(program.layers):
         rows = program.values[layer.output].rows
         index = len(nodes)
         nodes.append(
-            Node(index, layer.label, i, None, layer.inputs, layer.output, rows, layer.row_window)
+            Node(index, layer.label, i, None, layer.inputs, layer.output, rows, layer.row_windows)
         )
         append_sinks(layer.output)
     return tuple(nodes)

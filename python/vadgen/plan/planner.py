@@ -270,10 +270,10 @@ def check_schedule(program: Program, nodes: Sequence[Node], segments: Sequence[S
     for segment in segments:
         for index in segment.order:
             node, y = nodes[index], made[index]
-            for value in node.inputs:
-                start = y * node.window.stride + node.window.first
+            for value, window in zip(node.inputs, node.windows, strict=True):
+                start = y * window.stride + window.first
                 for row in range(
-                    max(start, 0), min(start + node.window.count, program.values[value].rows)
+                    max(start, 0), min(start + window.count, program.values[value].rows)
                 ):
                     assert held[value][row % rings[value]] == row, (node.label, y, value, row)
             if node.output is not None:

@@ -106,8 +106,12 @@ class _Run:
     def _span(self, node: Node, value: int) -> tuple[int, int]:
         """Rows of `value` that the node's next row reads, clipped to the tensor."""
         rows = self.sim.program.values[value].rows
-        start = self.made[node.index] * node.window.stride + node.window.first
-        return max(start, 0), min(start + node.window.count - 1, rows - 1)
+        first, last = rows, -1
+        for source, window in zip(node.inputs, node.windows, strict=True):
+            if source == value:
+                start = self.made[node.index] * window.stride + window.first
+                first, last = min(first, start), max(last, start + window.count - 1)
+        return max(first, 0), min(last, rows - 1)
 
     def _ready(self, node: Node) -> bool:
         if self.made[node.index] >= node.rows:

@@ -10,6 +10,7 @@ from vadgen.model import (
     ActivationOptions,
     ConcatOptions,
     ConvOptions,
+    GatherOptions,
     Graph,
     MeanOptions,
     NoOptions,
@@ -159,11 +160,11 @@ class _Checker:
         depthwise = self.op.kind == "DEPTHWISE_CONV_2D"
         weights = self.weights(4, 3 if depthwise else 0)
         if depthwise:
-            expected: tuple[int, ...] = (1, channels * options.depth_multiplier)
-            given: tuple[int, ...] = (weights.shape[0], weights.shape[3])
+            fits = weights.shape[0::3] == (1, channels * options.depth_multiplier)
         else:
-            expected, given = (channels,), (weights.shape[3],)
-        self.require(given == expected, f"weights {weights.shape} for {channels} channels")
+            groups, left = divmod(channels, weights.shape[3])
+            fits = groups > 0 and left == 0 and weights.shape[0] % groups == 0
+        self.require(fits, f"weights {weights.shape} for {channels} channels")
         stride = (options.stride_h, options.stride_w)
         window = (weights.shape[1], weights.shape[2])
         n_out = weights.shape[3 if depthwise else 0]
@@ -187,6 +188,40 @@ class _Checker:
         other = _activation(self.graph, self.op.inputs[1], self.where)
         self.require(self.x.shape == other.shape, f"adds shapes {self.x.shape} and {other.shape}")
         self.shape(self.x.shape)
+
+    def mul(self) -> None:
+        other = _activation(self.graph, self.op.inputs[1], self.where)
+        large, small = sorted((self.x.shape, other.shape), key=math.prod, reverse=True)
+        aligned = (1,) * (len(large) - len(small)) + small
+        self.require(
+            len(aligned) == len(large)
+            and all(b in (a, 1) for a, b in zip(large, aligned, strict=True)),
+            f"multiplies shapes {self.x.shape} and {other.shape}",
+        )
+        self.shape(large)
+
+    def maximum(self) -> None:
+        other = _activation(self.graph, self.op.inputs[1], self.where)
+        self.require(self.x.shape == other.shape, f"shapes {self.x.shape} and {other.shape}")
+        self.shape(self.x.shape)
+        self.same_quantization()
+        self.require(
+            other.scale == self.y.scale and other.zero_point == self.y.zero_point,
+            "inputs are quantized differently",
+        )
+
+    def gather(self) -> None:
+        options = self.op.options
+        assert isinstance(options, GatherOptions)
+        indices = self.constant(1, "int32", 1)
+        rank = len(self.x.shape)
+        self.require(-rank <= options.axis < rank, f"axis {options.axis} out of range")
+        axis = options.axis % rank
+        assert indices.data is not None
+        inside = (indices.data >= 0) & (indices.data < self.x.shape[axis])
+        self.require(bool(inside.all()), "index out of range")
+        self.shape((*self.x.shape[:axis], indices.shape[0], *self.x.shape[axis + 1 :]))
+        self.same_quantization()
 
     def pad(self) -> None:
         rank = len(self.x.shape)
@@ -270,6 +305,9 @@ _CHECKS: dict[str, tuple[tuple[int, int], type, Callable[[_Checker], None]]] = {
     "CONV_2D": ((2, 3), ConvOptions, _Checker.conv),
     "DEPTHWISE_CONV_2D": ((2, 3), ConvOptions, _Checker.conv),
     "ADD": ((2, 2), ActivationOptions, _Checker.add),
+    "MUL": ((2, 2), ActivationOptions, _Checker.mul),
+    "MAXIMUM": ((2, 2), NoOptions, _Checker.maximum),
+    "GATHER": ((2, 2), GatherOptions, _Checker.gather),
     "PAD": ((2, 2), NoOptions, _Checker.pad),
     "AVERAGE_POOL_2D": ((1, 1), PoolOptions, _Checker.pool),
     "MAX_POOL_2D": ((1, 1), PoolOptions, _Checker.pool),
@@ -281,4 +319,6 @@ _CHECKS: dict[str, tuple[tuple[int, int], type, Callable[[_Checker], None]]] = {
     "RELU": ((1, 1), NoOptions, _Checker.elementwise),
     "RELU6": ((1, 1), NoOptions, _Checker.elementwise),
     "QUANTIZE": ((1, 1), NoOptions, _Checker.elementwise),
+    "HARD_SWISH": ((1, 1), NoOptions, _Checker.elementwise),
+    "LOGISTIC": ((1, 1), NoOptions, _Checker.elementwise),
 }

@@ -15,6 +15,7 @@ from vadgen.model import (
     ActivationOptions,
     ConcatOptions,
     ConvOptions,
+    GatherOptions,
     Graph,
     MeanOptions,
     NoOptions,
@@ -312,7 +313,7 @@ def _pool(options: Any, where: str) -> PoolOptions:
     )
 
 
-def _add(options: Any, where: str) -> ActivationOptions:
+def _binary(options: Any, where: str) -> ActivationOptions:
     return ActivationOptions(activation=_activation(options, where))
 
 
@@ -329,6 +330,10 @@ def _concat(options: Any, where: str) -> ConcatOptions:
     return ConcatOptions(axis=options.Axis(), activation=_activation(options, where))
 
 
+def _gather(options: Any, where: str) -> GatherOptions:
+    return GatherOptions(axis=options.Axis(), batch_dims=options.BatchDims())
+
+
 def _softmax(options: Any, where: str) -> SoftmaxOptions:
     return SoftmaxOptions(beta=float(options.Beta()))
 
@@ -342,7 +347,9 @@ _OPTION_READERS: dict[str, tuple[str, Callable[[Any, str], Options]]] = {
     "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", _depthwise),
     "AVERAGE_POOL_2D": ("Pool2DOptions", _pool),
     "MAX_POOL_2D": ("Pool2DOptions", _pool),
-    "ADD": ("AddOptions", _add),
+    "ADD": ("AddOptions", _binary),
+    "MUL": ("MulOptions", _binary),
+    "GATHER": ("GatherOptions", _gather),
     "FULLY_CONNECTED": ("FullyConnectedOptions", _fully_connected),
     "CONCATENATION": ("ConcatenationOptions", _concat),
     "SOFTMAX": ("SoftmaxOptions", _softmax),

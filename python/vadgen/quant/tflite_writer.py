@@ -11,6 +11,7 @@ from vadgen.model import (
     ActivationOptions,
     ConcatOptions,
     ConvOptions,
+    GatherOptions,
     Graph,
     MeanOptions,
     Op,
@@ -160,8 +161,9 @@ def _options(kind: str, options: Options, output_shape: tuple[int, ...]) -> tupl
                 filterWidth=options.filter_w,
                 fusedActivationFunction=activation(options.activation),
             )
-        case ActivationOptions() if kind == "ADD":
-            return "AddOptions", schema.AddOptionsT(
+        case ActivationOptions() if kind in ("ADD", "MUL"):
+            table = "AddOptions" if kind == "ADD" else "MulOptions"
+            return table, getattr(schema, f"{table}T")(
                 fusedActivationFunction=activation(options.activation)
             )
         case ActivationOptions():
@@ -172,6 +174,10 @@ def _options(kind: str, options: Options, output_shape: tuple[int, ...]) -> tupl
         case ConcatOptions():
             return "ConcatenationOptions", schema.ConcatenationOptionsT(
                 axis=options.axis, fusedActivationFunction=activation(options.activation)
+            )
+        case GatherOptions():
+            return "GatherOptions", schema.GatherOptionsT(
+                axis=options.axis, batchDims=options.batch_dims
             )
         case SoftmaxOptions():
             return "SoftmaxOptions", schema.SoftmaxOptionsT(beta=options.beta)
@@ -184,4 +190,8 @@ def _options(kind: str, options: Options, output_shape: tuple[int, ...]) -> tupl
             return "PadOptions", schema.PadOptionsT()
         case "QUANTIZE":
             return "QuantizeOptions", schema.QuantizeOptionsT()
+        case "MAXIMUM":
+            return "MaximumMinimumOptions", schema.MaximumMinimumOptionsT()
+        case "HARD_SWISH":
+            return "HardSwishOptions", schema.HardSwishOptionsT()
     return "NONE", None

@@ -11,9 +11,13 @@ from vadgen.lower import (
     Conv2d,
     Copy,
     DepthwiseConv2d,
+    Gather,
+    GroupConv2d,
     Layer,
     Lut,
+    Maximum,
     Mean,
+    Mul,
     Pad,
     Pool,
     Program,
@@ -25,8 +29,12 @@ from vadgen.ref.concat import concat
 from vadgen.ref.conv2d import conv2d
 from vadgen.ref.copy import copy
 from vadgen.ref.depthwise_conv2d import depthwise_conv2d
+from vadgen.ref.gather import gather
+from vadgen.ref.group_conv2d import group_conv2d
 from vadgen.ref.lut import lut
+from vadgen.ref.maximum import maximum
 from vadgen.ref.mean import mean
+from vadgen.ref.mul import mul
 from vadgen.ref.pad import pad
 from vadgen.ref.pool import pool
 from vadgen.ref.softmax import softmax
@@ -39,12 +47,20 @@ def run_layer(layer: Layer, values: tuple[Value, ...], xs: list[Int8]) -> Int8:
     match layer:
         case Conv2d():
             return conv2d(layer, values, xs[0])
+        case GroupConv2d():
+            return group_conv2d(layer, values, xs[0])
         case DepthwiseConv2d():
             return depthwise_conv2d(layer, values, xs[0])
         case Pool():
             return pool(layer, values, xs[0])
         case Add():
             return add(layer, xs[0], xs[1])
+        case Mul():
+            return mul(layer, xs[0], xs[1])
+        case Maximum():
+            return maximum(xs[0], xs[1])
+        case Gather():
+            return gather(layer, xs[0])
         case Pad():
             return pad(layer, values, xs[0])
         case Mean():
