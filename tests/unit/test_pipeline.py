@@ -108,6 +108,25 @@ def test_conversions_are_noted_with_a_cold_and_a_warm_cache(tmp_path: Path, capf
     assert "no such image" in fails(capfd, Exit.INPUT, "infer", outs[0], data / "none.png")
 
 
+def test_a_second_build_makes_nothing_slow_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    data = parts.write_labelled(tmp_path / "data")
+    outs = tmp_path / "a", tmp_path / "b"
+    run_json(capfd, *build(data, outs[0]))
+    for slow in (
+        "vadgen.pipeline.builder.tflm_run",
+        "vadgen.pipeline.shipped.reference_run",
+        "vadgen.backbones.network.forward",
+        "vadgen.quant.quantize.calibrate",
+        "vadgen.pipeline.backbone.compile_host",
+        "vadgen.pipeline.shipped.compile_host",
+    ):
+        monkeypatch.setattr(slow, _full)
+    run_json(capfd, *build(data, outs[1]))
+    assert files(outs[0]) == files(outs[1])
+
+
 # --- settings -------------------------------------------------------------------------------------
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from graphs import GraphBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from verbs import fails
 
 from vadgen.errors import Exit, VadgenError
 from vadgen.model import (
@@ -316,6 +319,16 @@ def test_refuses(case: str) -> None:
         read_tflite(edited(change))
     assert caught.value.hint
     assert "\n" not in caught.value.message + caught.value.hint
+
+
+@pytest.mark.parametrize("case", ["float model", "custom operator", "dilation"])
+def test_compile_refuses_in_two_lines(case: str, tmp_path: Path, capfd: Any) -> None:
+    change, message = REFUSALS[case]
+    path, out = tmp_path / "model.tflite", tmp_path / "out"
+    path.write_bytes(edited(change))
+    told = fails(capfd, Exit.INPUT, "compile", path, "--board", "host", "--out", out)
+    assert re.search(message, told) and "model.tflite" in told
+    assert not out.exists()
 
 
 def test_operators_of_a_dynamic_batch_ask_for_a_fixed_shape() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +22,10 @@ from vadgen.build.tools import tool_versions
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import Notes
 from vadgen.emit.model import ABI
-from vadgen.pipeline.backbone import features, make_backbone, open_network
+from vadgen.pipeline.backbone import features, make_backbone, network_digest, open_network
 from vadgen.pipeline.bank import bank_of
 from vadgen.pipeline.budget import arena_budget, check_plan, largest_input, table_budget
+from vadgen.pipeline.cache import remembered
 from vadgen.pipeline.calibrate import Calibrated, calibrate_detector
 from vadgen.pipeline.compiler import (
     Firmware,
@@ -37,7 +41,7 @@ from vadgen.pipeline.compiler import (
 from vadgen.pipeline.data import open_dataset, parity_images
 from vadgen.pipeline.evaluation import Evaluation, evaluate_scores, metrics_json, score_pictures
 from vadgen.pipeline.floats import evaluate_float
-from vadgen.pipeline.manifest import write_json, write_manifest
+from vadgen.pipeline.manifest import code_digest, sha256_text, write_json, write_manifest
 from vadgen.pipeline.parity import Agreement, Run, compare, from_host
 from vadgen.pipeline.shipped import Shipped, to_int8
 from vadgen.pipeline.staging import shown, staged
@@ -133,7 +137,9 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
     network = open_network(recipe)
     if recipe.input is None:
         progress.step(f"Choose the input size for {board.id}")
-        recipe = replace(recipe, input=largest_input(recipe, board, network))
+        wanted = sha256_text(code_digest(), repr(recipe), repr(board), network_digest(network))
+        size = remembered("input", wanted, partial(largest_input, recipe, board, network))
+        recipe = replace(recipe, input=size)
     backbone = make_backbone(recipe, network, dataset, data_sha, progress)
     train, notes = features(backbone, dataset.train, data_sha, progress)
     said = [f"training: {line}" for line in notes]
@@ -166,10 +172,9 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
 
     progress.step("Compile and run on this computer")
     images = parity_images(dataset, shipped.input_size)
-    reference = shipped.reference(images)
+    reference, oracle = _expected(shipped, shipped.digest(work), images)
     write_vectors(work, images, reference)
     host = shipped.host(work)
-    oracle = tflm_run(shipped.tflite, shipped.program, to_int8(shipped.input_table, images))
     agreements = {
         "tflm": compare(reference, oracle),
         "host": compare(reference, from_host(host.run(images))),
@@ -236,6 +241,24 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         firmware,
         counts,
         tuple(said),
+    )
+
+
+def _expected(shipped: Shipped, digest: str, images: NDArray[np.uint8]) -> tuple[Run, Run]:
+    """The runs of the numpy reference and of the TFLM interpreter.
+
+    Both are slow and depend on nothing but code, model and images, so they are remembered; what
+    they are compared with runs anew in each build, and so does everything in `verify`.
+    """
+    key = sha256_text(code_digest(), digest, hashlib.sha256(images.tobytes()).hexdigest())
+
+    def oracle() -> Run:
+        inputs = to_int8(shipped.input_table, images)
+        return tflm_run(shipped.tflite, shipped.program, inputs)
+
+    return (
+        remembered("reference", key, lambda: shipped.reference(images)),
+        remembered("tflm", sha256_text(key, version("tflite-micro")), oracle),
     )
 
 

@@ -7,14 +7,16 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vadgen import paths
 from vadgen.errors import VadgenError
+from vadgen.pipeline.frozen import load_frozen, save_frozen
 
+T = TypeVar("T")
 Outputs = tuple[NDArray[np.int8], ...]
 
 
@@ -45,6 +47,13 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def remembered(kind: str, key: str, make: Callable[[], T]) -> T:
+    """What `make` gives, a tree that `save_frozen` takes, made once for a key."""
+    folder = cached(kind, key, lambda work: save_frozen(work / "value.npz", make()))
+    value: T = load_frozen(folder / "value.npz")
+    return value
 
 
 def save_arrays(

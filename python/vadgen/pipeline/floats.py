@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vadgen.benchmark.metrics import Metrics
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import iter_batches
 from vadgen.detectors import padim, padim_full, patchcore
 from vadgen.detectors.coreset import BatchedCoreset
 from vadgen.pipeline.backbone import BATCH, network_digest
-from vadgen.pipeline.cache import cached, load_arrays, save_arrays
+from vadgen.pipeline.cache import remembered
 from vadgen.pipeline.evaluation import Evaluation, evaluate_maps
 from vadgen.pipeline.manifest import code_digest, sha256_text
 from vadgen.pipeline.shipped import Shipped
@@ -29,6 +31,15 @@ Taps = Sequence[NDArray[np.float32]]
 
 # Float features as integers in steps of 2^-12, so that windows are summed by the one definition.
 _STEPS = 1 << 12
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """What is remembered of an `Evaluation`."""
+
+    scores: NDArray[np.float32]
+    cells: NDArray[np.float32]
+    metrics: Metrics
 
 
 def evaluate_float(
@@ -61,7 +72,7 @@ def evaluate_float(
         for images in iter_batches(paths, size, BATCH):
             yield forward(network, images)
 
-    def make(folder: Path) -> None:
+    def make() -> _Kept:
         progress.step("Score the test pictures with the float model")
         tracked = progress.track(batches(train), -(-len(train) // BATCH), "batches to fit on")
         if isinstance(tables, padim.PadimTables):
@@ -71,13 +82,14 @@ def evaluate_float(
             cells = padim_full.score_float(tracked, batches(test), tables)[0]
         else:
             cells = _patchcore_cells(tracked, batches(test), tables, seed)
-        save_arrays(folder, "cells", len(test), [(cells,)])
+        made = evaluate_maps(dataset, size, cells.reshape(len(cells), -1).max(axis=1), cells)
+        return _Kept(made.scores, made.cells, made.metrics)
 
     names = [str(p) for p in (*train, *test)]
     settings = f"{shipped.detector.title} {size} {seed}"
     key = sha256_text(code_digest(), data_sha, network_digest(network), settings, *names)
-    (cells,) = load_arrays(cached("float", key, make), "cells")
-    return evaluate_maps(dataset, size, cells.reshape(len(cells), -1).max(axis=1), cells)
+    kept = remembered("float", key, make)
+    return Evaluation(dataset.test, kept.scores, kept.cells, kept.metrics)
 
 
 def _patchcore_cells(

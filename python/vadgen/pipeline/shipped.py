@@ -69,6 +69,11 @@ class Shipped:
         tables = _Tables(self.input_table, self.detector.tables, self.threshold, self.source)
         save_frozen(folder / _TABLES, tables)
 
+    @staticmethod
+    def digest(folder: Path) -> str:
+        """Hex SHA-256 of the files of `save`."""
+        return sha256_text(*(sha256_file(folder / name) for name in (_NETWORK, _TABLES)))
+
     def code(self) -> DetectorCode:
         """The detector as the templates print it."""
         t = self.threshold
@@ -81,7 +86,6 @@ class Shipped:
 
     def host(self, folder: Path) -> HostModel:
         """The model compiled for this computer, once for the files in `folder` (see `save`)."""
-        files = (sha256_file(folder / name) for name in (_NETWORK, _TABLES))
 
         def make(work: Path) -> None:
             generated = work / "generated"
@@ -93,9 +97,8 @@ class Shipped:
             compile_host(generated, work / "model.so")
             shutil.rmtree(generated)
 
-        library = (
-            cached("host", sha256_text(code_digest(), identity(FAST), *files), make) / "model.so"
-        )
+        key = sha256_text(code_digest(), identity(FAST), self.digest(folder))
+        library = cached("host", key, make) / "model.so"
         return HostModel(library, self.program, self.detector.cell_shape)
 
     def reference(self, images: NDArray[np.uint8]) -> Run:
