@@ -143,7 +143,7 @@ class PatchcoreOptions:
     search: str = _key(
         "auto",
         _one_of("auto", "adc", "pqnn", "flat"),
-        "how the nearest row of the bank is found (default: auto, which is adc so far)",
+        "how the nearest row of the bank is found (default: auto, the best of those that fit)",
     )
     codes: int | None = _key(None, _whole(1, 1_000_000), "rows of the memory bank")
     candidates: int | None = _key(
@@ -151,6 +151,18 @@ class PatchcoreOptions:
     )
     subspaces: int | None = _key(None, _whole(1, 1024), "subspaces of the product quantizer")
     bits: int | None = _key(None, _bits(), "bits of one code: 4 or 8")
+    centroids: int | None = _key(
+        None, _whole(2, 256), "centroids of a subspace (default: 16 at 4 bits, 256 at 8)"
+    )
+    bank_bytes: int | None = _key(
+        None, _size(), "most bytes of the bank: codes, codebooks, look-up tables; such as 64K"
+    )
+    instructions: int | None = _key(
+        None,
+        _whole(1, 2**40),
+        "instructions that a picture may cost in the detector (default: as many as the backbone's"
+        " multiply-accumulates)",
+    )
     opq: bool = _key(False, _switch(), "rotate the features first (accepted, has no effect yet)")
 
 
@@ -164,7 +176,7 @@ class MemoryOptions:
     trim: float = _key(
         0.0,
         _real(0.0, 0.5, zero=True),
-        "fraction of training patches to drop (accepted, has no effect yet; default: 0)",
+        "fraction of training patches to drop as unlike those of all other images (default: 0)",
     )
 
 

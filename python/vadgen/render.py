@@ -292,12 +292,41 @@ def _detector(obj: Object, paint: Paint) -> Iterator[str]:
         yield _row(paint, "Detector", str(obj["detector_title"]))
 
 
+def _weighed(obj: Object, paint: Paint) -> Iterator[str]:
+    """`weighed`: the memory banks that were weighed, the chosen one first."""
+    banks: Sequence[Object] = obj.get("weighed") or ()
+    if not banks:
+        return
+    yield _row(paint, "Memory banks", "that fit; the first was taken")
+    rows = [
+        (
+            bank["title"],
+            f"{bank['codes']:,}",
+            show_bytes(bank["bank_bytes"]),
+            show_count(bank["instructions"]),
+            _number(bank["noise"]),
+            _number(bank["painted_auroc"]),
+        )
+        for bank in banks
+    ]
+    head = ("kind", "rows", "bytes", "instr.", "error", "painted")
+    for line in table(head, rows, indent=_LABEL + 2):
+        yield paint.dim(line)
+    yield from _rows(
+        paint,
+        "",
+        "error: of distances on held-out normals, over their spread; "
+        "painted: AUROC of defects painted on them; instr.: an estimate",
+    )
+
+
 def render_build(obj: Object, paint: Paint) -> list[str]:
     """Board, threshold, parity, memory, instructions, metrics, report, next commands."""
     report = [_row(paint, "Report", short(obj["report"]))] if obj.get("report") else []
     return _blocks(
         _headline(obj, paint, ("data", "backbone", "detector")),
         [*_detector(obj, paint), *_threshold(obj, paint)],
+        _weighed(obj, paint),
         _parity(obj, paint),
         [*_memory(obj, paint, "Flash", "flash"), *_memory(obj, paint, "RAM", "ram")],
         _instructions(obj, paint),

@@ -13,6 +13,7 @@ from vadgen.detectors.patchcore import Options, PatchcoreTables, features, fit, 
 from vadgen.detectors.pq import FlatBank, PqBank
 from vadgen.lower import Value
 from vadgen.ref.patchcore import queries, score_cells, score_cells_pqnn
+from vadgen.ref.pq_search import pqnn, pqnn_nearest
 
 SHAPES = {
     "three resolutions": ((16, 16, 6), (8, 8, 10), (4, 4, 8)),
@@ -130,6 +131,19 @@ def test_adversarial_banks(kind: str, tmp_path: Path) -> None:
         got = host.run(tuple(o[0] for o in outputs))
         np.testing.assert_array_equal(got[0], cells[0])
         np.testing.assert_array_equal(got[1], nearest[0])
+
+
+def test_pqnn_of_many_queries_is_pqnn_of_each() -> None:
+    rng = np.random.default_rng(4)
+    codewords = rng.integers(-127, 128, (5, 16, 4)).astype(np.int8)
+    codes = rng.integers(0, 16, (40, 5)).astype(np.uint8)
+    codes[20:] = codes[:20]  # ties, also at the last candidate
+    many = rng.integers(-128, 128, (60, 20)).astype(np.int8)
+    for n_candidates in (1, 2, 9, 40):
+        distances, rows = pqnn_nearest(codewords, codes, many, n_candidates, block=25)
+        for i, query in enumerate(many):
+            expected = pqnn(codewords, codes, query, n_candidates, 1)
+            assert (distances[i], rows[i]) == (expected[0][0], expected[1][0])
 
 
 def test_pqnn_with_all_candidates_is_adc(tmp_path: Path) -> None:

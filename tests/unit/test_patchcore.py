@@ -11,10 +11,11 @@ import nanopq
 import numpy as np
 import pytest
 
+from vadgen.detectors.coreset import BatchedCoreset
 from vadgen.detectors.patchcore import (
-    Geometry,
     Options,
     Outputs,
+    add_batches,
     code,
     features,
     fit,
@@ -26,7 +27,7 @@ from vadgen.detectors.patchcore import (
     patch_multiplier,
     state_bytes,
 )
-from vadgen.detectors.picker import Given, Limits, fit_picked, pick
+from vadgen.detectors.picker import MOST_NOISE, Given, Limits, is_open, pick
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Value
 from vadgen.ref.patch import Patch, patches
@@ -189,63 +190,106 @@ def test_fit_refuses_what_cannot_be() -> None:
         lay_out(many, halve=False)
 
 
-LIMITS = Limits(flash_bytes=12_000, ram_bytes=60_000, instructions=10**9)
+LIMITS = Limits(flash_bytes=14_000, ram_bytes=60_000, instructions=10**9)
 
 
-def choose(given: Given, limits: Limits = LIMITS) -> tuple[Geometry, tuple[Options, ...]]:
+def choose(given: Given, limits: Limits = LIMITS) -> tuple[Options, ...]:
     train, normals, painted = images(24, 0), images(6, 1), images(6, 2, spot=True)
-    chosen = pick(lambda: once(train), normals, painted, VALUES, given, limits, Options(), seed=0)
-    options = tuple(j.options for j in chosen.judged)
-    taken = options_of(chosen.tables)
-    assert (taken.search, taken.n_codes, taken.bits) == (
-        options[0].search,
-        options[0].n_codes,
-        options[0].bits,
-    )
-    for j in chosen.judged:
+    weighed = pick(lambda: once(train), normals, painted, VALUES, given, limits, Options(), seed=0)
+    for j in weighed:
         assert j.flash_bytes <= limits.flash_bytes
         assert j.ram_bytes <= limits.ram_bytes
+        assert j.bank_bytes <= (limits.bank_bytes or j.bank_bytes)
         assert j.painted_auroc == 1
-    quiet = [j for j in chosen.judged if j.noise <= 0.7] or chosen.judged
-    assert chosen.judged[0] in quiet
-    assert chosen.judged[0].error <= 1.1 * min(j.error for j in quiet)
-    return chosen.tables.geometry, options
+    quiet = [j for j in weighed if j.noise <= MOST_NOISE] or weighed
+    assert weighed[0] in quiet
+    assert weighed[0].error <= 1.1 * min(j.error for j in quiet)
+    return tuple(j.options for j in weighed)
 
 
 def test_the_picker_weighs_every_kind_that_fits() -> None:
-    _, options = choose(Given())
+    options = choose(Given())
     kinds = {(o.search, o.bits) for o in options}
-    assert {("flat", 8), ("flat", 4), ("adc", 4), ("adc", 8)} <= kinds
+    assert {("flat", 8), ("flat", 4), ("adc", 4), ("pqnn", 4)} <= kinds
+    assert options == choose(Given())
 
 
 def test_the_picker_keeps_to_what_was_asked_for() -> None:
-    _, options = choose(Given(search="pqnn", n_codes=70, bits=4, n_subspaces=12, n_candidates=5))
+    given = Given(search="pqnn", n_codes=70, bits=4, n_subspaces=12, n_candidates=5)
+    assert not is_open(given)
+    options = choose(given)
     assert len(options) == 1
     assert (options[0].search, options[0].n_codes) == ("pqnn", 70)
     assert options[0].n_candidates == 5
-    _, options = choose(Given(search="flat"))
-    assert {o.search for o in options} == {"flat"}
+    assert is_open(Given(search="flat"))
+    assert {o.search for o in choose(Given(search="flat"))} == {"flat"}
 
 
-def test_picking_holds_images_out_and_fits_on_all() -> None:
-    train = images(24, 0)
-    given = Given(search="flat", n_codes=80, bits=8)
-    chosen = fit_picked(lambda: once(train), None, VALUES, given, LIMITS, Options(), seed=0)
-    whole = fit(lambda: once(train), VALUES, chosen.judged[0].options, seed=0)
-    np.testing.assert_array_equal(chosen.tables.bank.decode(), whole.bank.decode())
-    assert chosen.judged[0].painted_auroc is None
-    assert chosen.judged[0].noise < 0.2
-    few = images(5, 0)
-    with pytest.raises(VadgenError, match="too few pictures"):
-        fit_picked(lambda: once(few), None, VALUES, given, LIMITS, Options(), seed=0)
+def test_the_whole_bank_can_be_capped() -> None:
+    options = choose(Given(), replace(LIMITS, bank_bytes=12_900))
+    assert options
+    with pytest.raises(VadgenError, match="bytes of --bank-bytes") as caught:
+        choose(Given(search="adc", n_codes=300), replace(LIMITS, bank_bytes=1024))
+    assert caught.value.code is Exit.DOES_NOT_FIT
 
 
 def test_the_picker_says_what_is_missing() -> None:
-    with pytest.raises(VadgenError, match="bytes of flash") as caught:
-        choose(Given(n_codes=500), replace(LIMITS, flash_bytes=1000))
+    with pytest.raises(VadgenError, match="500 rows, is short by .* bytes of flash") as caught:
+        choose(Given(search="flat", bits=8, n_codes=500))
     assert caught.value.code is Exit.DOES_NOT_FIT
+    assert caught.value.hint == "--codes 291 fits"
     with pytest.raises(VadgenError, match="bytes of RAM"):
         choose(Given(), replace(LIMITS, ram_bytes=3000))
+    with pytest.raises(VadgenError, match="instructions"):
+        choose(Given(), replace(LIMITS, instructions=1000))
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "hint"),
+    [
+        (Given("pqnn", 70, 80), "80 candidates are more than the 70 rows", "--candidates 70"),
+        (Given("adc", n_subspaces=7), "7 subspaces do not divide 48", "--subspaces 3, 4, 6, 8"),
+        (Given("adc", n_codes=100, bits=8), "100 rows are fewer than the 256", "--bits 4"),
+        (Given("adc", bits=4, n_centroids=32), "32 centroids are more than 4 bits", "--bits 8"),
+    ],
+)
+def test_sizes_that_contradict_each_other(given: Given, message: str, hint: str) -> None:
+    with pytest.raises(VadgenError, match=message) as caught:
+        choose(given)
+    assert caught.value.code is Exit.INPUT
+    assert hint in caught.value.hint
+
+
+def test_patches_that_cannot_be_picked_from() -> None:
+    few, normals = images(1, 0), images(2, 1)
+    one = tuple(o[:, :2, :2] for o in few)
+    values = tuple(replace(v, rows=2, width=2) for v in VALUES)
+    with pytest.raises(VadgenError, match="4 patches are fewer than the centroids"):
+        pick(
+            lambda: once(one),
+            tuple(o[:, :2, :2] for o in normals),
+            tuple(o[:, :2, :2] for o in normals),
+            values,
+            Given(search="adc"),
+            LIMITS,
+            Options(),
+            seed=0,
+        )
+    with pytest.raises(VadgenError, match="0 patches"):
+        pick(lambda: iter(()), normals, normals, VALUES, Given(), LIMITS, Options(), seed=0)
+
+
+@pytest.mark.parametrize("trim", [0.0, 0.1])
+def test_what_cannot_be_a_patch(trim: float) -> None:
+    coreset = BatchedCoreset(4, 6, 1 << 26, np.random.default_rng(0))
+    bad = np.ones((3, 2, 2, 6), np.float32)
+    bad[1, 1, 0, 2] = np.nan
+    with pytest.raises(VadgenError, match="not finite"):
+        add_batches(lambda: [bad], trim, coreset, seed=0)
+    coreset = BatchedCoreset(4, 6, 1 << 26, np.random.default_rng(0))
+    with pytest.raises(VadgenError, match="no pictures|0 patches"):
+        add_batches(list, trim, coreset, seed=0)
+        coreset.select()
 
 
 def test_more_rows_cost_more_instructions() -> None:

@@ -45,6 +45,9 @@ codes = 1000
 candidates = 100
 subspaces = 16
 bits = 4
+centroids = 12
+bank_bytes = "64K"
+instructions = 1000000
 opq = true
 
 [memory]
@@ -73,7 +76,9 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert recipe.weights == tmp_path / "w.npz"
     assert recipe.flash_budget == 512 * 1024
     assert recipe.padim == PadimOptions(40, "diagonal")
-    assert recipe.patchcore == PatchcoreOptions("pqnn", 1000, 100, 16, 4, True)
+    assert recipe.patchcore == PatchcoreOptions(
+        "pqnn", 1000, 100, 16, 4, 12, 65536, 1_000_000, True
+    )
     assert recipe.memory.trim == 0.02
     defaults = Recipe(board="x")
     for key in keys():

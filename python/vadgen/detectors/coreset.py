@@ -115,7 +115,7 @@ class BatchedCoreset:
 
     def add(self, rows: Float32) -> None:
         """Takes a batch, float32 (count, D)."""
-        _check_finite(rows)
+        check_finite(rows)
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]
             while len(block):
@@ -173,10 +173,11 @@ def _check(points: Float32, n: int) -> None:
             f"{len(points)} patches are fewer than the {n} rows of the memory bank",
             f"add images, or ask for --codes {len(points)} or less",
         )
-    _check_finite(points)
+    check_finite(points)
 
 
-def _check_finite(points: Float32) -> None:
+def check_finite(points: Float32) -> None:
+    """Refuses features (n, D) that are not all finite."""
     for start in range(0, len(points), _BLOCK):
         if not np.isfinite(points[start : start + _BLOCK]).all():
             raise VadgenError(

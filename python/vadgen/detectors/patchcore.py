@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vadgen.detectors.coreset import BatchedCoreset
-from vadgen.detectors.pq import LIMIT, Bank, FlatBank, PqBank, pack, quantize
+from vadgen.detectors.coreset import BatchedCoreset, check_finite
+from vadgen.detectors.pq import LIMIT, Bank, FlatBank, PqBank, check_sizes, pack, quantize
 from vadgen.errors import VadgenError
 from vadgen.lower import Value
 from vadgen.ref.patch import Patch, window_sums
@@ -91,6 +91,14 @@ class Options:
     def centroids(self) -> int:
         """Ks."""
         return self.n_centroids or 1 << self.bits
+
+    @property
+    def title(self) -> str:
+        """The kind, for people."""
+        if self.search == "flat":
+            return f"flat, {self.bits} bits"
+        candidates = f", {self.n_candidates} candidates" if self.search == "pqnn" else ""
+        return f"{self.search}, {self.n_subspaces} codes of {self.bits} bits{candidates}"
 
     def subspaces(self, dims: int) -> int:
         """M; a flat bank of codes has a code for each dimension."""
@@ -189,6 +197,32 @@ def features(outputs: Outputs, geometry: Geometry) -> NDArray[np.float32]:
     return out
 
 
+def check_options(options: Options, dims: int) -> None:
+    """Refuses sizes that contradict each other.
+
+    Args:
+        options: see `Options`.
+        dims: D, values of a feature vector.
+
+    Raises:
+        VadgenError: with what would fit.
+    """
+    n = options.n_codes
+    if options.search == "pqnn" and options.n_candidates > n:
+        raise VadgenError(
+            f"{options.n_candidates} candidates are more than the {n} rows of the memory bank",
+            f"ask for --candidates {n} or less, or --codes {options.n_candidates} or more",
+        )
+    if options.is_flat8:
+        return
+    if options.centroids > 1 << options.bits:
+        raise VadgenError(
+            f"{options.centroids} centroids are more than {options.bits} bits can tell apart",
+            f"ask for --centroids {1 << options.bits} or less, or --bits 8",
+        )
+    check_sizes(dims, options.subspaces(dims), options.centroids, n)
+
+
 def fit(batches: Batches, values: Sequence[Value], options: Options, seed: int) -> PatchcoreTables:
     """Selects the bank from the training normals and freezes it.
 
@@ -202,9 +236,10 @@ def fit(batches: Batches, values: Sequence[Value], options: Options, seed: int) 
         VadgenError: when there are fewer patches than rows, or sizes do not divide.
     """
     geometry = lay_out(values, options.halve)
+    check_options(options, geometry.dims)
     rng = np.random.default_rng(seed)
     coreset = BatchedCoreset(options.n_codes, geometry.dims, options.coreset_memory, rng)
-    add_batches(batches, geometry, options.trim, coreset, seed)
+    add_batches(lambda: (features(o, geometry) for o in batches()), options.trim, coreset, seed)
     return freeze(coreset.select(), geometry, options, seed)
 
 
@@ -482,6 +517,11 @@ class Ledger:
         return self.codeword_bytes + self.code_bytes
 
     @property
+    def bank_bytes(self) -> int:
+        """Codebooks, codes, tables and candidates: the memory bank, wherever it lies."""
+        return self.flash_bytes + self.table_bytes + self.heap_bytes
+
+    @property
     def ram_bytes(self) -> int:
         """The detector's state over one image."""
         return (
@@ -586,7 +626,10 @@ _REFERENCE_PATCHES = 8  # of an image
 
 
 def add_batches(
-    batches: Batches, geometry: Geometry, trim: float, coreset: BatchedCoreset, seed: int
+    vectors: Callable[[], Iterable[NDArray[np.float32]]],
+    trim: float,
+    coreset: BatchedCoreset,
+    seed: int,
 ) -> None:
     """Adds all patches to the coreset, but for the fraction `trim` that resembles no other image.
 
@@ -596,43 +639,43 @@ def add_batches(
     dropped.
 
     Args:
-        batches: int8 taps of the training normals; called twice when `trim` is not 0.
-        geometry: of `lay_out`.
+        vectors: gives the patches of the training normals in batches, float32 (n, rows, cols, D);
+            called twice when `trim` is not 0.
         trim: in [0, 0.5].
         coreset: takes the patches.
         seed: of the draw.
+
+    Raises:
+        VadgenError: no patches, or some that are not finite.
     """
+    images = (image.reshape(-1, image.shape[-1]) for batch in vectors() for image in batch)
     if trim == 0:
-        for outputs in batches():
-            coreset.add(features(outputs, geometry).reshape(-1, geometry.dims))
+        for patches in images:
+            coreset.add(patches)
         return
-    reference, owners = _draw_reference(batches, geometry, seed)
+    reference, owners = _draw_reference(images, seed)
     own = _novelty(reference, owners, reference, owners)
     threshold = np.quantile(own[np.isfinite(own)], 1 - trim) if len(set(owners)) > 1 else np.inf
-    image = 0
-    for outputs in batches():
-        vectors = features(outputs, geometry)
-        for patches in vectors.reshape(len(vectors), -1, geometry.dims):
-            here = np.full(len(patches), image)
-            coreset.add(patches[_novelty(patches, here, reference, owners) <= threshold])
-            image += 1
+    again = (image.reshape(-1, image.shape[-1]) for batch in vectors() for image in batch)
+    for i, patches in enumerate(again):
+        here = np.full(len(patches), i)
+        coreset.add(patches[_novelty(patches, here, reference, owners) <= threshold])
 
 
 def _draw_reference(
-    batches: Batches, geometry: Geometry, seed: int
+    images: Iterable[NDArray[np.float32]], seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Patches of a uniform draw of images (reservoir sampling), and the images they come from."""
     rng = np.random.default_rng(seed)
     slots: dict[int, tuple[int, NDArray[np.float32]]] = {}
-    image = 0
-    for outputs in batches():
-        vectors = features(outputs, geometry)
-        for patches in vectors.reshape(len(vectors), -1, geometry.dims):
-            slot = image if image < _REFERENCE_IMAGES else int(rng.integers(image + 1))
-            picked = rng.permutation(len(patches))[:_REFERENCE_PATCHES]
-            if slot < _REFERENCE_IMAGES:
-                slots[slot] = (image, patches[picked])
-            image += 1
+    for image, patches in enumerate(images):
+        check_finite(patches)
+        slot = image if image < _REFERENCE_IMAGES else int(rng.integers(image + 1))
+        picked = rng.permutation(len(patches))[:_REFERENCE_PATCHES]
+        if slot < _REFERENCE_IMAGES:
+            slots[slot] = (image, patches[picked])
+    if not slots:
+        raise VadgenError("there are no pictures to fit on", "add good pictures")
     owners = np.concatenate([np.full(len(p), i) for i, p in slots.values()])
     return np.concatenate([p for _, p in slots.values()]), owners
 

@@ -6,7 +6,7 @@ distances are on normals that it has not seen, and how well it tells defects pai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,10 +19,9 @@ from vadgen.detectors.patchcore import (
     Options,
     Outputs,
     PatchcoreTables,
-    Search,
     add_batches,
+    check_options,
     features,
-    fit,
     freeze,
     instructions,
     lay_out,
@@ -33,12 +32,11 @@ from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Value
 
 MAX_CODES = 4096
+LEAST_CODES = 256  # a bank of fewer rows is not chosen unless it is asked for
 _AUROC_TIE = 0.005
 _ERROR_TIE = 1.1
-_MOST_NOISE = 0.7
-_HELD_BATCHES = 32
-_SUB_DIMS = {4: (2, 4, 8), 8: (8, 16)}  # of the quantizers that are weighed, by bits
-_CENTROIDS = {4: (16,), 8: (64, 256)}
+MOST_NOISE = 0.4
+_SUB_DIMS = {4: (2, 4, 8), 8: (4, 8, 16)}  # of the quantizers that are weighed, by bits
 
 
 @dataclass(frozen=True)
@@ -50,15 +48,20 @@ class Given:
     n_candidates: int | None = None
     n_subspaces: int | None = None
     bits: int | None = None
+    n_centroids: int | None = None
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the board has left: bytes of flash for the bank, of RAM for the state, instructions."""
+    """What the board has left: bytes of flash for the bank, of RAM for the state, instructions.
+
+    `bank_bytes` bounds codes, codebooks and look-up tables together, wherever they lie.
+    """
 
     flash_bytes: int
     ram_bytes: int
     instructions: int
+    bank_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,180 +71,173 @@ class Judged:
     Attributes:
         options: its kind and sizes.
         flash_bytes, ram_bytes, instructions: what it takes; instructions are an estimate.
+        bank_bytes: codes, codebooks and look-up tables.
         noise: error of its distances on held-out normals against those of the float bank of the
             same rows: standard deviation of the difference, over that of the distances.
         error: the same against the largest float bank, so that missing rows count too.
-        painted_auroc: image AUROC of painted defects against held-out normals; None without.
+        painted_auroc: image AUROC of painted defects against held-out normals.
     """
 
     options: Options
     flash_bytes: int
     ram_bytes: int
     instructions: int
+    bank_bytes: int
     noise: float
     error: float
-    painted_auroc: float | None
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """The bank chosen, frozen, and all that were weighed, the chosen one first."""
-
-    tables: PatchcoreTables
-    judged: tuple[Judged, ...]
+    painted_auroc: float
 
 
 def pick(
     train: Batches,
     normals: Outputs,
-    painted: Outputs | None,
+    painted: Outputs,
     values: Sequence[Value],
     given: Given,
     limits: Limits,
     base: Options,
     seed: int,
-) -> Choice:
+) -> tuple[Judged, ...]:
     """Fits one coreset and weighs the banks that its rows make within the limits.
 
-    Banks with a noise above 0.7 are set aside while there are others: on `transistor` and
+    Banks with a noise above `MOST_NOISE` are set aside while there are others: on `transistor` and
     `magnetic_tile` they lost 0.01 to 0.04 of image AUROC against the float bank of the same rows,
     those below less than 0.01. Of the rest, those whose painted AUROC is within 0.005 of the best;
     of these, those whose error is within a tenth of the least; of these, the one with the fewest
     instructions.
 
     Args:
-        train: int8 taps of the training normals, in batches, each time it is called.
+        train: int8 taps of training normals, in batches, each time it is called.
         normals: int8 taps of held-out normals.
-        painted: int8 taps of held-out normals with painted defects, or None.
+        painted: int8 taps of held-out normals with painted defects.
         values: the taps, finest first.
         given: what the user fixed.
         limits: what the board has left.
         base: options that are not chosen here.
         seed: of every random choice.
 
+    Returns:
+        All that were weighed, the chosen one first.
+
     Raises:
         VadgenError: DOES_NOT_FIT when no bank that was asked for fits, with the least that does.
     """
     geometry = lay_out(values, base.halve)
-    options = _fitting(geometry, given, limits, base)
+    options = fitting(geometry, given, limits, base)
     n_rows = max(o.n_codes for o in options)
-    coreset = BatchedCoreset(
-        n_rows, geometry.dims, base.coreset_memory, np.random.default_rng(seed)
-    )
-    add_batches(train, geometry, base.trim, coreset, seed)
+    rng = np.random.default_rng(seed)
+    coreset = BatchedCoreset(n_rows, geometry.dims, base.coreset_memory, rng)
+    add_batches(lambda: (features(o, geometry) for o in train()), base.trim, coreset, seed)
     rows = coreset.select(least=min(given.n_codes or 1, n_rows))
-    options = [replace(o, n_codes=min(o.n_codes, len(rows))) for o in options]
-    options = [o for o in options if o.is_flat8 or o.n_codes >= o.centroids] or options
+    options = [_shrunk(o, len(rows)) for o in options]
+    options = [o for o in options if o.is_flat8 or o.n_codes >= o.centroids]
+    if not options:
+        raise VadgenError(
+            f"{len(rows)} patches are fewer than the centroids of every bank asked for",
+            "add images, or ask for --search flat --bits 8",
+        )
     largest = _float_distances(normals, rows, geometry)
-    weighed = []
+    judged = []
     for option in options:
         own = rows[: option.n_codes]
-        tables = freeze(own, geometry, option, seed)
         same = _float_distances(normals, own, geometry)
-        weighed.append((_judge(tables, option, same, largest, normals, painted), tables))
-    order = _ranked([judged for judged, _ in weighed])
-    return Choice(weighed[order[0]][1], tuple(weighed[i][0] for i in order))
+        tables = freeze(own, geometry, option, seed)
+        judged.append(_judge(tables, option, same, largest, normals, painted))
+    return tuple(judged[i] for i in _ranked(judged))
 
 
-def fit_picked(
-    train: Batches,
-    painted: Outputs | None,
-    values: Sequence[Value],
-    given: Given,
-    limits: Limits,
-    base: Options,
-    seed: int,
-) -> Choice:
-    """Picks a bank with every eighth image held out, then fits it on all of them.
+def fitting(geometry: Geometry, given: Given, limits: Limits, base: Options) -> list[Options]:
+    """The kinds that were asked for, each with as many rows as the limits allow.
 
-    Arguments and errors are those of `pick`; `painted` shows defects on good parts.
+    Raises:
+        VadgenError: the sizes contradict each other; DOES_NOT_FIT when none fits.
     """
-
-    def kept() -> Iterator[Outputs]:
-        return (part for part, _ in _split(train()) if len(part[0]))
-
-    held = [part for _, part in _split(train()) if len(part[0])][:_HELD_BATCHES]
-    if not held:
-        raise VadgenError(
-            "too few pictures to choose a memory bank: one in eight is held out",
-            "add good pictures, or name the bank: --search flat --codes N",
-        )
-    normals = tuple(np.concatenate(taps) for taps in zip(*held, strict=True))
-    choice = pick(kept, normals, painted, values, given, limits, base, seed)
-    taken = choice.judged[0].options
-    return Choice(fit(train, values, taken, seed), choice.judged)
+    kinds = list(_kinds(geometry.dims, given, base))
+    found = []
+    for option in kinds:
+        check_options(option, geometry.dims)
+        n = _most_codes(geometry, option, given.n_codes or MAX_CODES, limits)
+        least = given.n_codes or max(LEAST_CODES, 0 if option.is_flat8 else option.centroids)
+        if n >= least:
+            found.append(_shrunk(option, n))
+    if not found:
+        raise _too_large(geometry, kinds, given, limits)
+    return found
 
 
-def _split(batches: Iterable[Outputs]) -> Iterator[tuple[Outputs, Outputs]]:
-    """Each batch without every eighth image, and those images."""
-    first = 0
-    for outputs in batches:
-        held = np.arange(first, first + len(outputs[0])) % 8 == 7
-        first += len(held)
-        yield tuple(o[~held] for o in outputs), tuple(o[held] for o in outputs)
+def is_open(given: Given) -> bool:
+    """Whether anything is left to choose."""
+    kind = (given.bits,) if given.search == "flat" else (given.bits, given.n_subspaces)
+    return given.search == "auto" or None in (given.n_codes, *kind)
 
 
-def _fitting(geometry: Geometry, given: Given, limits: Limits, base: Options) -> list[Options]:
-    """The kinds that were asked for, each with as many rows as the limits allow."""
-    fitting, least = [], None
-    for option in _kinds(geometry.dims, given, base):
-        smallest = given.n_codes or (1 if option.is_flat8 else option.centroids)
-        n = given.n_codes or MAX_CODES
-        while n > smallest and not _fits(geometry, replace(option, n_codes=n), limits):
-            n -= max(1, n // 64)
-        option = replace(option, n_codes=n, n_candidates=min(option.n_candidates, n))
-        if _fits(geometry, option, limits):
-            fitting.append(option)
-        elif (
-            least is None
-            or ledger(geometry, option).flash_bytes < ledger(geometry, least).flash_bytes
-        ):
-            least = option
-    if not fitting:
-        assert least is not None
-        lack = ledger(geometry, least).flash_bytes - limits.flash_bytes
-        part, missing = (
-            ("flash", lack)
-            if lack > 0
-            else (
-                "RAM",
-                ledger(geometry, least).ram_bytes - limits.ram_bytes,
-            )
-        )
-        raise VadgenError(
-            f"no memory bank fits: the smallest asked for lacks {max(missing, 0)} bytes of {part}",
-            f"ask for fewer than --codes {least.n_codes}, for --bits 4, or for a smaller --input",
-            Exit.DOES_NOT_FIT,
-        )
-    return fitting
+def _shrunk(option: Options, n_codes: int) -> Options:
+    n = min(option.n_codes, n_codes)
+    return replace(option, n_codes=n, n_candidates=min(option.n_candidates, n))
+
+
+def _most_codes(geometry: Geometry, option: Options, most: int, limits: Limits) -> int:
+    """Rows of the largest bank of this kind that fits, at most `most`; 0 when none does."""
+    n = most
+    while n > 0 and not _fits(geometry, replace(option, n_codes=n), limits):
+        n -= max(1, n // 64)
+    return n
 
 
 def _fits(geometry: Geometry, option: Options, limits: Limits) -> bool:
+    taken = ledger(geometry, option)
     return (
-        ledger(geometry, option).flash_bytes <= limits.flash_bytes
-        and ledger(geometry, option).ram_bytes <= limits.ram_bytes
+        taken.flash_bytes <= limits.flash_bytes
+        and taken.ram_bytes <= limits.ram_bytes
+        and (limits.bank_bytes is None or taken.bank_bytes <= limits.bank_bytes)
         and instructions(geometry, option) <= limits.instructions
     )
 
 
+def _too_large(
+    geometry: Geometry, kinds: Sequence[Options], given: Given, limits: Limits
+) -> VadgenError:
+    """What the smallest bank that was asked for lacks, and what would fit."""
+
+    def least(option: Options) -> Options:
+        n = given.n_codes or max(LEAST_CODES, 0 if option.is_flat8 else option.centroids)
+        return _shrunk(replace(option, n_codes=n), n)
+
+    smallest = min(map(least, kinds), key=lambda o: ledger(geometry, o).bank_bytes)
+    taken = ledger(geometry, smallest)
+    needs = (
+        ("bytes of flash", taken.flash_bytes, limits.flash_bytes),
+        ("bytes of RAM", taken.ram_bytes, limits.ram_bytes),
+        ("bytes of --bank-bytes", taken.bank_bytes, limits.bank_bytes or taken.bank_bytes),
+        ("instructions", instructions(geometry, smallest), limits.instructions),
+    )
+    what, need, limit = max(needs, key=lambda n: n[1] / max(n[2], 1))
+    most = max(_most_codes(geometry, option, MAX_CODES, limits) for option in kinds)
+    hint = f"--codes {most} fits" if most else "a smaller --input or --search auto needs less"
+    return VadgenError(
+        f"no memory bank fits: the smallest asked for, {smallest.n_codes} rows, is short by "
+        f"{need - limit:,} {what}",
+        hint,
+        Exit.DOES_NOT_FIT,
+    )
+
+
 def _kinds(dims: int, given: Given, base: Options) -> Iterator[Options]:
+    """The kinds that were asked for, each with the largest number of rows."""
+    base = replace(base, n_codes=given.n_codes or MAX_CODES)
+    candidates = given.n_candidates or min(base.n_candidates, base.n_codes)
     for bits in (4, 8) if given.bits is None else (given.bits,):
         if given.search in ("auto", "flat") and given.n_subspaces is None:
-            yield replace(base, search="flat", bits=bits)
+            yield replace(base, search="flat", bits=bits, n_centroids=given.n_centroids)
         if given.search == "flat":
             continue
-        search: Search = "pqnn" if given.search == "pqnn" else "adc"
-        counts = {_divisor(dims, dims / ds) for ds in _SUB_DIMS[bits]}
-        for m in sorted(counts) if given.n_subspaces is None else (given.n_subspaces,):
-            for n_centroids in _CENTROIDS[bits] if given.search == "auto" else (1 << bits,):
-                yield replace(
-                    base,
-                    search=search,
-                    bits=bits,
-                    n_subspaces=m,
-                    n_candidates=given.n_candidates or base.n_candidates,
-                    n_centroids=n_centroids,
-                )
+        counts = sorted({_divisor(dims, dims / ds) for ds in _SUB_DIMS[bits]})
+        for m in counts if given.n_subspaces is None else (given.n_subspaces,):
+            product = replace(base, bits=bits, n_subspaces=m, n_centroids=given.n_centroids)
+            if given.search != "pqnn":
+                yield replace(product, search="adc")
+            if given.search != "adc":
+                yield replace(product, search="pqnn", n_candidates=candidates)
 
 
 def _divisor(dims: int, wanted: float) -> int:
@@ -268,19 +264,20 @@ def _judge(
     same: NDArray[np.float64],
     largest: NDArray[np.float64],
     normals: Outputs,
-    painted: Outputs | None,
+    painted: Outputs,
 ) -> Judged:
     cells, scores = tables.score(normals)
     distances = cells.reshape(-1).astype(np.float64) * tables.scale
-    geometry = tables.geometry
+    taken = ledger(tables.geometry, option)
     return Judged(
         option,
-        ledger(geometry, option).flash_bytes,
-        ledger(geometry, option).ram_bytes,
-        instructions(geometry, option),
+        taken.flash_bytes,
+        taken.ram_bytes,
+        instructions(tables.geometry, option),
+        taken.bank_bytes,
         _relative(distances, same),
         _relative(distances, largest),
-        None if painted is None else _auroc(scores, tables.score(painted)[1]),
+        _auroc(scores, tables.score(painted)[1]),
     )
 
 
@@ -297,9 +294,9 @@ def _auroc(normal: NDArray[np.uint32], anomalous: NDArray[np.uint32]) -> float:
 
 def _ranked(judged: Sequence[Judged]) -> list[int]:
     """Indices of the banks, the one to take first."""
-    quiet = [j for j in judged if j.noise <= _MOST_NOISE] or list(judged)
-    best = max(j.painted_auroc or 0.0 for j in quiet)
-    telling = [j for j in quiet if (j.painted_auroc or 0.0) >= best - _AUROC_TIE]
+    quiet = [j for j in judged if j.noise <= MOST_NOISE] or list(judged)
+    best = max(j.painted_auroc for j in quiet)
+    telling = [j for j in quiet if j.painted_auroc >= best - _AUROC_TIE]
     least = min(j.error for j in telling)
     good = [j for j in telling if j.error <= least * _ERROR_TIE]
 

@@ -71,6 +71,32 @@ def divisors(dims: int, least: int = 1) -> tuple[int, ...]:
     return tuple(m for m in range(least, dims + 1) if dims % m == 0)
 
 
+def check_sizes(dims: int, n_subspaces: int, n_centroids: int, n_codes: int) -> None:
+    """Refuses a quantizer that cannot be trained.
+
+    Args:
+        dims: D, values of a row.
+        n_subspaces: M.
+        n_centroids: Ks.
+        n_codes: N, rows of the bank.
+
+    Raises:
+        VadgenError: when M does not divide D, or the bank is smaller than a codebook.
+    """
+    if n_subspaces > dims or dims % n_subspaces:
+        near = sorted(divisors(dims), key=lambda m: (abs(m - n_subspaces), m))[:4]
+        raise VadgenError(
+            f"{n_subspaces} subspaces do not divide {dims} features",
+            f"ask for --subspaces {', '.join(str(m) for m in sorted(near))}",
+        )
+    if n_codes < n_centroids:
+        fits = ", or --bits 4" if n_centroids > 16 and n_codes >= 16 else ""
+        raise VadgenError(
+            f"{n_codes} rows are fewer than the {n_centroids} centroids of a subspace",
+            f"ask for --codes {n_centroids} or more, or --search flat{fits}",
+        )
+
+
 def quantize(rows: Float32, n_subspaces: int, n_centroids: int, seed: int) -> PqBank:
     """Trains nanopq's product quantizer on the bank itself, and rounds its codewords.
 
@@ -88,19 +114,7 @@ def quantize(rows: Float32, n_subspaces: int, n_centroids: int, seed: int) -> Pq
     """
     import nanopq
 
-    n_codes, dims = rows.shape
-    if n_subspaces > dims or dims % n_subspaces:
-        near = sorted(divisors(dims), key=lambda m: (abs(m - n_subspaces), m))[:4]
-        raise VadgenError(
-            f"{n_subspaces} subspaces do not divide {dims} features",
-            f"ask for --subspaces {', '.join(str(m) for m in sorted(near))}",
-        )
-    if n_codes < n_centroids:
-        fits = ", or --bits 4" if n_centroids > 16 and n_codes >= 16 else ""
-        raise VadgenError(
-            f"{n_codes} rows are fewer than the {n_centroids} centroids of a subspace",
-            f"ask for --codes {n_centroids} or more, or --search flat{fits}",
-        )
+    check_sizes(rows.shape[1], n_subspaces, n_centroids, len(rows))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # k-means left a centroid without rows
         quantizer = nanopq.PQ(n_subspaces, n_centroids, verbose=False)

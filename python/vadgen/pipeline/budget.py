@@ -13,11 +13,12 @@ from vadgen.kernels import select
 from vadgen.kernels.base import Array, Call
 from vadgen.lower import Program, lower
 from vadgen.pipeline.detector import Detector, estimate
-from vadgen.plan.planner import Plan, make_plan
+from vadgen.plan.planner import Plan, least_arena, make_plan
 from vadgen.recipe import Recipe
 
 if TYPE_CHECKING:
     from vadgen.backbones.network import Network
+    from vadgen.detectors.picker import Limits
 
 SIZES = (224, 160, 128, 96)
 
@@ -25,6 +26,9 @@ SIZES = (224, 160, 128, 96)
 # schedule, port and start-up; the model's counters, a row of the input, the port's variables.
 CODE_BYTES = 24 * 1024
 OTHER_RAM_BYTES = 2 * 1024
+
+# Instructions that a search may always cost, however small the backbone.
+LEAST_INSTRUCTIONS = 20_000_000
 
 
 def weight_bytes(calls: Iterable[Call]) -> int:
@@ -62,6 +66,26 @@ def table_budget(program: Program, board: Board, recipe: Recipe) -> int:
 def arena_budget(program: Program, board: Board) -> int:
     """RAM that the plan may take: what the board has beside the stack and the firmware's own."""
     return board.ram_bytes - program.values[0].row_bytes - board.stack_bytes - OTHER_RAM_BYTES
+
+
+def bank_limits(program: Program, board: Board, recipe: Recipe) -> Limits:
+    """What a memory bank may take beside this backbone.
+
+    A search may cost as many instructions as the backbone has multiply-accumulates, unless the
+    recipe says otherwise or names the rows itself.
+
+    Raises:
+        VadgenError: DOES_NOT_FIT; no flash is left.
+    """
+    from vadgen.detectors.picker import Limits
+
+    default = UNLIMITED if recipe.patchcore.codes else max(program.macs, LEAST_INSTRUCTIONS)
+    return Limits(
+        table_budget(program, board, recipe),
+        arena_budget(program, board) - least_arena(program, board.kernels),
+        recipe.patchcore.instructions or default,
+        recipe.patchcore.bank_bytes,
+    )
 
 
 def largest_input(recipe: Recipe, board: Board, network: Network) -> int:
@@ -109,7 +133,7 @@ def _lack(recipe: Recipe, board: Board, network: Network, size: int) -> str:
     program = lower(quantize(network, Ranges(size, size, -ones, ones)))
     values = [program.values[i] for i in program.outputs]
     try:
-        state_bytes, table_bytes = estimate(recipe, values, table_budget(program, board, recipe))
+        state_bytes, table_bytes = estimate(recipe, values, bank_limits(program, board, recipe))
     except VadgenError as error:
         if error.code != Exit.DOES_NOT_FIT:
             raise

@@ -21,6 +21,7 @@ from vadgen.build.size import Sizes
 from vadgen.build.tools import tool_versions
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import Notes
+from vadgen.detectors.picker import Judged
 from vadgen.emit.model import ABI
 from vadgen.pipeline.backbone import features, make_backbone, network_digest, open_network
 from vadgen.pipeline.bank import bank_of
@@ -43,6 +44,7 @@ from vadgen.pipeline.evaluation import Evaluation, evaluate_scores, metrics_json
 from vadgen.pipeline.floats import evaluate_float
 from vadgen.pipeline.manifest import code_digest, sha256_text, write_json, write_manifest
 from vadgen.pipeline.parity import Agreement, Run, compare, from_host
+from vadgen.pipeline.pick import choose_bank, weighed_json
 from vadgen.pipeline.shipped import Shipped, to_int8
 from vadgen.pipeline.staging import shown, staged
 from vadgen.plan.explain import explain_plan
@@ -79,6 +81,7 @@ class BuildResult:
     report: str
     sizes: Sizes | None
     needs_tool: Mapping[str, str] | None
+    weighed: list[dict[str, Any]]
     notes: tuple[str, ...]
     seconds: float
 
@@ -107,6 +110,7 @@ class Made:
     reference: Run
     firmware: Firmware
     counts: Counts | None
+    weighed: tuple[Judged, ...]
     notes: tuple[str, ...]
 
 
@@ -143,10 +147,14 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
     backbone = make_backbone(recipe, network, dataset, data_sha, progress)
     train, notes = features(backbone, dataset.train, data_sha, progress)
     said = [f"training: {line}" for line in notes]
+    key = sha256_text(backbone.key, data_sha)
+    weighed: tuple[Judged, ...] = ()
+    if recipe.detector == "patchcore":
+        recipe, weighed = choose_bank(recipe, board, backbone, dataset.train, train, key, progress)
     progress.step(f"Fit {recipe.detector} on {len(dataset.train)} pictures")
     values = [backbone.program.values[i] for i in backbone.program.outputs]
     left = table_budget(backbone.program, board, recipe)
-    calibrated = calibrate_detector(recipe, values, train, left)
+    calibrated = calibrate_detector(recipe, values, train, left, key)
 
     progress.step("Plan and generate the C")
     shipped = Shipped(
@@ -196,7 +204,7 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         said += [f"test: {line}" for line in seen.lines()]
         evaluation = evaluate_scores(dataset, shipped, runs)
         evaluation_float = evaluate_float(
-            network, shipped, dataset, data_sha, calibrated.fitted, recipe.seed, progress
+            network, shipped, dataset, data_sha, calibrated.fitted, recipe, progress
         )
 
     progress.step(f"Build the firmware for {board.id}")
@@ -240,6 +248,7 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         reference,
         firmware,
         counts,
+        weighed,
         tuple(said),
     )
 
@@ -283,6 +292,7 @@ def _facts(made: Made) -> dict[str, Any]:
         "seed": made.recipe.seed,
         "input": made.shipped.input_size,
         "detector": {"name": detector.name, "title": detector.title},
+        "weighed": weighed_json(made.weighed),
         "threshold": asdict(made.shipped.threshold),
         "data": {"name": made.dataset.name, "sha256": made.data_sha},
         "tools": tool_versions(board),
@@ -326,6 +336,7 @@ def _result(made: Made, target: Path, seconds: float) -> BuildResult:
         shown(target / "report.html"),
         sizes,
         None if missing is None else needs_tool(missing, made.board, target),
+        weighed_json(made.weighed),
         made.notes,
         round(seconds, 1),
     )

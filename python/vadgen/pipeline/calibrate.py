@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vadgen.lower import Value
 from vadgen.pipeline.backbone import BATCH
-from vadgen.pipeline.cache import Outputs
-from vadgen.pipeline.detector import Detector, fit_detector
-from vadgen.recipe import Recipe
+from vadgen.pipeline.cache import Outputs, remembered
+from vadgen.pipeline.detector import Detector, detector_of, fit_detector
+from vadgen.pipeline.manifest import sha256_text
+from vadgen.recipe import Recipe, canonical_json
 from vadgen.threshold import (
     Threshold,
     conformal_threshold,
@@ -40,10 +42,17 @@ class Calibrated:
     fitted: NDArray[np.int64]
 
 
+def fitted_on(count: int, recipe: Recipe) -> NDArray[np.int64]:
+    """Which of `count` training pictures the detector that ships is fitted on."""
+    if method_for(count, recipe.alpha) == "holdout":
+        return split_holdout(count, recipe.seed, alpha=recipe.alpha).fit
+    return np.arange(count)
+
+
 def calibrate_detector(
-    recipe: Recipe, values: Sequence[Value], train: Outputs, table_bytes: int
+    recipe: Recipe, values: Sequence[Value], train: Outputs, table_bytes: int, features_key: str
 ) -> Calibrated:
-    """Fits on the training normals.
+    """Fits on the training normals; cached.
 
     With enough pictures some are held out for the threshold; with few, the detector is fitted on
     all of them and the threshold comes from folds.
@@ -53,10 +62,24 @@ def calibrate_detector(
         values: shape and quantization of each tap.
         train: int8 taps (n, rows, cols, channels) of good pictures.
         table_bytes: flash that the detector's tables may take.
+        features_key: digest of all that the taps depend on.
 
     Raises:
         VadgenError: too few pictures for alpha or for the detector.
     """
+
+    def make() -> tuple[Any, ...]:
+        made = _calibrate(recipe, values, train, table_bytes)
+        return made.detector.tables, made.threshold, made.held_out, made.fitted
+
+    key = sha256_text(features_key, canonical_json(recipe), str(table_bytes))
+    tables, threshold, held_out, fitted = remembered("fit", key, make)
+    return Calibrated(detector_of(tables), threshold, held_out, fitted)
+
+
+def _calibrate(
+    recipe: Recipe, values: Sequence[Value], train: Outputs, table_bytes: int
+) -> Calibrated:
     count = len(train[0])
 
     def fit(chosen: NDArray[np.int64]) -> Detector:
@@ -65,16 +88,18 @@ def calibrate_detector(
     def scores(detector: Detector, chosen: NDArray[np.int64]) -> NDArray[np.uint32]:
         return np.concatenate([detector.score(batch)[1] for batch in batches_of(train, chosen)])
 
+    fitted = fitted_on(count, recipe)
+    whole = fit(fitted)
     if method_for(count, recipe.alpha) == "holdout":
-        split = split_holdout(count, recipe.seed, alpha=recipe.alpha)
-        detector = fit(split.fit)
-        held_out = scores(detector, split.holdout)
-        threshold = conformal_threshold(held_out, recipe.alpha)
-        return Calibrated(detector, threshold, held_out, split.fit)
-    folds = [scores(fit(s.fit), s.holdout) for s in split_folds(count, recipe.seed)]
+        held_out = scores(whole, np.setdiff1d(np.arange(count), fitted))
+        return Calibrated(whole, conformal_threshold(held_out, recipe.alpha), held_out, fitted)
+    folds = []
+    for split in split_folds(count, recipe.seed):
+        part = fit(split.fit)
+        on_one_scale = scores(part, split.holdout) * (part.tables.scale / whole.tables.scale)
+        folds.append(np.rint(on_one_scale).astype(np.uint32))
     threshold = cross_conformal(folds, recipe.alpha)
-    everything = np.arange(count)
-    return Calibrated(fit(everything), threshold, np.concatenate(folds), everything)
+    return Calibrated(whole, threshold, np.concatenate(folds), fitted)
 
 
 def batches_of(taps: Outputs, chosen: NDArray[np.int64]) -> Iterator[Outputs]:

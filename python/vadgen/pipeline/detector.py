@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from vadgen.lower import Value
 from vadgen.pipeline.cache import Outputs
 from vadgen.recipe import PatchcoreOptions, Recipe
+
+if TYPE_CHECKING:
+    from vadgen.detectors.patchcore import Options
+    from vadgen.detectors.picker import Given, Limits
 
 Batches = Callable[[], Iterable[Outputs]]
 Scores = tuple[NDArray[np.uint32], NDArray[np.uint32]]
@@ -62,21 +66,28 @@ def fit_detector(
         return detector_of(padim_full.fit(batches, values, channels, table_bytes))
     if recipe.detector == "padim":
         return detector_of(padim.fit(batches, values, channels, table_bytes, recipe.seed))
-    options = _patchcore_options(recipe.patchcore, recipe.memory.coreset_memory)
-    return detector_of(patchcore.fit(batches, values, options, recipe.seed))
+    return detector_of(patchcore.fit(batches, values, patchcore_options(recipe), recipe.seed))
 
 
-def estimate(recipe: Recipe, values: Sequence[Value], table_bytes: int) -> tuple[int, int]:
-    """Bytes of RAM over one image and of flash that the recipe's detector takes, before the fit."""
-    from vadgen.detectors import padim, padim_full, patchcore
+def estimate(recipe: Recipe, values: Sequence[Value], limits: Limits) -> tuple[int, int]:
+    """Bytes of RAM over one image and of flash that the recipe's detector takes, before the fit.
+
+    Of PatchCore's banks that fit, the one that takes least RAM counts.
+
+    Raises:
+        VadgenError: DOES_NOT_FIT; no bank fits.
+    """
+    from vadgen.detectors import padim, padim_full, patchcore, picker
 
     if recipe.detector == "padim":
         empty = padim_full.empty if recipe.padim.variant == "full" else padim.empty
-        tables = empty(values, recipe.padim.channels, table_bytes)
+        tables = empty(values, recipe.padim.channels, limits.flash_bytes)
         return tables.state_bytes, tables.flash_bytes
-    options = _patchcore_options(recipe.patchcore, recipe.memory.coreset_memory)
-    ledger = patchcore.ledger(patchcore.lay_out(values, options.halve), options)
-    return ledger.ram_bytes, ledger.flash_bytes
+    base = patchcore_options(recipe)
+    geometry = patchcore.lay_out(values, base.halve)
+    banks = picker.fitting(geometry, bank_given(recipe.patchcore), limits, base)
+    least = min((patchcore.ledger(geometry, bank) for bank in banks), key=lambda b: b.ram_bytes)
+    return least.ram_bytes, least.flash_bytes
 
 
 def detector_of(tables: Any) -> Detector:
@@ -124,15 +135,32 @@ def detector_of(tables: Any) -> Detector:
     )
 
 
-def _patchcore_options(given: PatchcoreOptions, coreset_memory: int) -> Any:
+def patchcore_options(recipe: Recipe) -> Options:
+    """What the recipe says of the bank; what it leaves open is as `Options` has it."""
     from vadgen.detectors.patchcore import Options
 
-    defaults = Options()
+    given, defaults = recipe.patchcore, Options()
     return Options(
         "adc" if given.search == "auto" else given.search,  # type: ignore[arg-type]
         given.codes or defaults.n_codes,
-        given.candidates or defaults.n_candidates,
+        given.candidates or min(defaults.n_candidates, given.codes or defaults.n_codes),
         given.subspaces or defaults.n_subspaces,
         given.bits or defaults.bits,
-        coreset_memory=coreset_memory,
+        coreset_memory=recipe.memory.coreset_memory,
+        trim=recipe.memory.trim,
+        n_centroids=given.centroids,
+    )
+
+
+def bank_given(given: PatchcoreOptions) -> Given:
+    """What the user fixed of the bank."""
+    from vadgen.detectors.picker import Given
+
+    return Given(
+        given.search,
+        given.codes,
+        given.candidates,
+        given.subspaces,
+        given.bits,
+        given.centroids,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from vadgen.pipeline.evaluation import Evaluation, evaluate_maps
 from vadgen.pipeline.manifest import code_digest, sha256_text
 from vadgen.pipeline.shipped import Shipped
 from vadgen.progress import Progress
+from vadgen.recipe import Recipe
 from vadgen.ref.patch import Patch, window_sums
 from vadgen.ref.patchcore import repetition
 
@@ -48,7 +49,7 @@ def evaluate_float(
     dataset: Dataset,
     data_sha: str,
     fitted: NDArray[np.int64],
-    seed: int,
+    recipe: Recipe,
     progress: Progress,
 ) -> Evaluation:
     """Metrics of the float backbone with the float form of the shipped detector; cached.
@@ -59,7 +60,7 @@ def evaluate_float(
         dataset: training and labelled test pictures.
         data_sha: its digest.
         fitted: indices of the training pictures that the shipped detector was fitted on.
-        seed: of the coreset.
+        recipe: its seed, and how the memory bank is gathered.
         progress: told the step.
     """
     size, tables = shipped.input_size, shipped.detector.tables
@@ -72,36 +73,45 @@ def evaluate_float(
         for images in iter_batches(paths, size, BATCH):
             yield forward(network, images)
 
+    def tracked() -> Iterable[Taps]:
+        return progress.track(batches(train), -(-len(train) // BATCH), "batches to fit on")
+
     def make() -> _Kept:
         progress.step("Score the test pictures with the float model")
-        tracked = progress.track(batches(train), -(-len(train) // BATCH), "batches to fit on")
         if isinstance(tables, padim.PadimTables):
             kept = [tap.channels for tap in tables.taps]
-            cells: NDArray[Any] = padim.score_float(tracked, batches(test), kept)[0]
+            cells: NDArray[Any] = padim.score_float(tracked(), batches(test), kept)[0]
         elif isinstance(tables, padim_full.PadimFullTables):
-            cells = padim_full.score_float(tracked, batches(test), tables)[0]
+            cells = padim_full.score_float(tracked(), batches(test), tables)[0]
         else:
-            cells = _patchcore_cells(tracked, batches(test), tables, seed)
+            cells = _patchcore_cells(tracked, batches(test), tables, recipe)
         made = evaluate_maps(dataset, size, cells.reshape(len(cells), -1).max(axis=1), cells)
         return _Kept(made.scores, made.cells, made.metrics)
 
     names = [str(p) for p in (*train, *test)]
-    settings = f"{shipped.detector.title} {size} {seed}"
+    settings = f"{shipped.detector.title} {size} {recipe.seed} {recipe.memory}"
     key = sha256_text(code_digest(), data_sha, network_digest(network), settings, *names)
     kept = remembered("float", key, make)
     return Evaluation(dataset.test, kept.scores, kept.cells, kept.metrics)
 
 
 def _patchcore_cells(
-    train: Iterator[Taps], test: Iterator[Taps], tables: patchcore.PatchcoreTables, seed: int
+    train: Callable[[], Iterable[Taps]],
+    test: Iterator[Taps],
+    tables: patchcore.PatchcoreTables,
+    recipe: Recipe,
 ) -> NDArray[np.float32]:
     """Distance (n, rows, cols) of each patch from the nearest row of an unquantized bank."""
     geometry = tables.geometry
-    coreset = BatchedCoreset(
-        tables.bank.n_codes, geometry.dims, 1 << 29, np.random.default_rng(seed)
+    rng = np.random.default_rng(recipe.seed)
+    memory = recipe.memory.coreset_memory
+    coreset = BatchedCoreset(tables.bank.n_codes, geometry.dims, memory, rng)
+    patchcore.add_batches(
+        lambda: (_features(taps, geometry) for taps in train()),
+        recipe.memory.trim,
+        coreset,
+        recipe.seed,
     )
-    for taps in train:
-        coreset.add(_features(taps, geometry).reshape(-1, geometry.dims))
     bank = coreset.select(1)
     norms = (bank * bank).sum(axis=1)
     cells = []

@@ -59,6 +59,17 @@ def _data(made: Made) -> html.ReportData:
         notes=made.notes,
         recipe_toml=to_toml(recipe),
         provenance=_provenance(made),
+        weighed=tuple(
+            html.Weighed(
+                j.options.title,
+                j.options.n_codes,
+                j.bank_bytes,
+                j.instructions,
+                j.noise,
+                j.painted_auroc,
+            )
+            for j in made.weighed
+        ),
     )
 
 

@@ -103,6 +103,13 @@ def make_plan(
     return plan
 
 
+def least_arena(program: Program, kernels: tuple[str, ...]) -> int:
+    """Bytes of the smallest arena with a detector that keeps no state."""
+    draft = _Draft(program, kernels, 0)
+    draft.room = _LITTLE_ROOM
+    return draft.plan({}).arena_bytes
+
+
 class _Draft:
     """Plans of one program that differ in which values are planes."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from vadgen.ref.flat_search import nearest
 from vadgen.ref.patch import Patch, patches
-from vadgen.ref.pq_search import pqnn
+from vadgen.ref.pq_search import pqnn_nearest
 
 SCORE_BITS = 8
 
@@ -105,7 +105,5 @@ def score_cells_pqnn(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same by the two-phase search, which may miss the nearest row."""
     flat = features.reshape(-1, features.shape[-1])
-    found = [pqnn(codewords, codes, query, n_candidates, 1) for query in flat]
-    distances = np.array([d[0] for d, _ in found], np.uint32)
-    rows = np.array([i[0] for _, i in found], np.int64)
+    distances, rows = pqnn_nearest(codewords, codes, flat, n_candidates)
     return to_scores(distances).reshape(features.shape[:-1]), rows.reshape(features.shape[:-1])

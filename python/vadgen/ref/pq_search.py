@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from vadgen.ref.flat_search import squared_distances
+
 
 def tables(codewords: np.ndarray, query: np.ndarray) -> np.ndarray:
     """T[m][k] = |query_m - codewords[m][k]|^2, int64 (M, Ks)."""
@@ -59,6 +61,40 @@ def pqnn(
     distances = look_up(tables(codewords, query), codes[candidates])
     order = np.argsort(distances, kind="stable")[:n_neighbors]
     return distances[order], candidates[order]
+
+
+def pqnn_nearest(
+    codewords: np.ndarray,
+    codes: np.ndarray,
+    queries: np.ndarray,
+    n_candidates: int,
+    block: int = 1024,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`pqnn` with one neighbour for many queries, int8 (n, D).
+
+    The distance between two codes is that between the rows they stand for.
+
+    Returns:
+        uint32 (n,) and int64 (n,).
+    """
+    rows = decode(codewords, codes)
+    distances = np.empty(len(queries), np.uint32)
+    indices = np.empty(len(queries), np.int64)
+    for start in range(0, len(queries), block):
+        part = queries[start : start + block]
+        parts = np.split(part, len(codewords), axis=1)
+        own_codes = [
+            squared_distances(centroids, sub).argmin(axis=1)
+            for centroids, sub in zip(codewords, parts, strict=True)
+        ]
+        own = decode(codewords, np.stack(own_codes, axis=1))
+        ranks = squared_distances(rows, own).astype(np.int64) * len(rows) + np.arange(len(rows))
+        last = np.partition(ranks, n_candidates - 1, axis=1)[:, n_candidates - 1, None]
+        squared = np.where(ranks <= last, squared_distances(rows, part), np.inf)
+        best = squared.argmin(axis=1)
+        indices[start : start + block] = best
+        distances[start : start + block] = squared[np.arange(len(part)), best].astype(np.uint32)
+    return distances, indices
 
 
 def decode(codewords: np.ndarray, codes: np.ndarray) -> np.ndarray:

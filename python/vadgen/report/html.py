@@ -227,6 +227,27 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Weighed:
+    """A memory bank that was weighed.
+
+    Attributes:
+        name: its kind, as in "adc, 44 codes of 4 bits".
+        rows: N.
+        size: bytes of codes, codebooks and look-up tables.
+        instructions: estimate of the search for one picture.
+        noise: error of its distances over their spread.
+        painted_auroc: of painted defects.
+    """
+
+    name: str
+    rows: int
+    size: int
+    instructions: int
+    noise: float
+    painted_auroc: float
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything that the report says.
 
@@ -251,6 +272,7 @@ class ReportData:
         notes: remarks, one sentence each.
         recipe_toml: the recipe, to build the same again.
         provenance: versions, seed, digests.
+        weighed: PatchCore's memory banks that were weighed, the chosen one first.
     """
 
     title: str
@@ -273,6 +295,7 @@ class ReportData:
     notes: tuple[str, ...]
     recipe_toml: str
     provenance: tuple[Fact, ...]
+    weighed: tuple[Weighed, ...] = ()
 
 
 # --- what the template places ---------------------------------------------------------------------
