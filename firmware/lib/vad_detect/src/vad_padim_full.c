@@ -106,8 +106,8 @@ static uint64_t distance(const vad_padim_full_t *detector, uint32_t cell, int16_
     return sum;
 }
 
-/* Weights 1-2-1 along the runs of `lines` lines, ends repeated: the lines start `pitch` apart, their
- * cells lie `stride` apart. A root is below 2^20, so cells stay below 2^24. */
+/* Weights 1-2-1 along the runs of `lines` lines, ends repeated: the lines start `pitch` apart,
+ * their cells lie `stride` apart. A root is below 2^20, so cells stay below 2^24. */
 static void smooth_runs(const vad_runs_t *runs, uint32_t lines, uint32_t pitch, uint32_t stride,
                         uint32_t *cells) {
     for (uint32_t line = 0; line < lines; line++) {
