@@ -252,6 +252,29 @@ def _monitor(args: argparse.Namespace, progress: Progress) -> Object:
     return pipeline.monitor(args.out, args.port).to_json()
 
 
+def _study_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=["pq"], help="pq: product quantization and its search")
+    _out_argument(parser)
+    parser.add_argument("--data", metavar="DIR", type=Path, required=True, help="labelled set")
+    parser.add_argument(
+        "--out", dest="to", metavar="DIR", type=Path, help="where to write (default: OUT-pq)"
+    )
+    for flag, metavar, text in (
+        ("--codes", "N,N", "rows of the banks (default: 300,500,1000,2000)"),
+        ("--candidates", "K,K", "candidates of the two-phase search (default: 1 to 1000)"),
+        ("--subspaces", "M,M", "subspaces; the first is swept over all N and K (default: 16,8,44)"),
+        ("--bits", "B,B", "bits of a code; the same (default: 8,4)"),
+    ):
+        parser.add_argument(flag, metavar=metavar, type=_counts, default=(), help=text)
+
+
+def _study(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen.pipeline.study import Sweep, study_pq
+
+    sweep = Sweep(args.codes, args.candidates, args.subspaces, args.bits)
+    return study_pq(args.out, args.data, sweep, args.to, progress).to_json()
+
+
 def _clean_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "out",
@@ -351,6 +374,14 @@ VERBS = (
         _port_arguments,
         _monitor,
         render.render_fields,
+    ),
+    Verb(
+        "study",
+        "sweep memory banks of a built model's features, and plot them",
+        "%(prog)s pq build/qemu_m7 --data mvtec/transistor",
+        _study_arguments,
+        _study,
+        render.render_study,
     ),
     Verb(
         "clean",

@@ -457,6 +457,31 @@ def _banks(obj: Object) -> Iterator[str]:
     yield "  sizes in KiB; candidates of the two-phase search"
 
 
+def render_study(obj: Object, paint: Paint) -> list[str]:
+    """A line a bank and search, and where the plots are."""
+    head = ("search", "N", "K", "M", "bits", "bytes", "AUROC", "F1", "pixels", "F1", "found")
+    rows = [
+        (
+            p["search"],
+            f"{p['rows']:,}",
+            *("-" if p[key] is None else f"{p[key]:,}" for key in ("candidates", "subspaces")),
+            p["bits"] or "-",
+            show_bytes(p["flash_bytes"]),
+            *(_number(p[key]) for key in ("image_auroc", "image_f1", "pixel_auroc", "pixel_f1")),
+            f"{p['found']:.1%}",
+        )
+        for p in obj["points"]
+    ]
+    plots = [f"{short(obj['out'])}/{name}" for name in obj["plots"]]
+    return _blocks(
+        table(head, rows, indent=0),
+        ["AUROC and F1 of pictures, then of pixels; F1 at the labels' best threshold (oracle)"],
+        (_row(paint, "Plots" if i == 0 else "", plot) for i, plot in enumerate(plots)),
+        _notes(obj, paint),
+        _done(obj, paint),
+    )
+
+
 def render_boards(obj: Object, paint: Paint) -> list[str]:
     """A line a board, and what is missing for those that cannot be built here."""
     boards: Sequence[Object] = obj["boards"]

@@ -80,6 +80,12 @@ def test_the_format_is_nanopqs() -> None:
     assert bank.bits == 4
 
 
+def test_as_many_rows_as_centroids_are_kept_as_they_are() -> None:
+    rows = np.arange(-64, 64, dtype=np.float32).reshape(16, 8)
+    bank = quantize(rows, 2, 16, seed=0)
+    np.testing.assert_array_equal(bank.decode(), rows)
+
+
 def test_same_seed_same_bank() -> None:
     rows = np.random.default_rng(1).normal(0, 20, (300, 8)).clip(-127, 127).astype(np.float32)
     first, second = (quantize(rows, 4, 256, seed=9) for _ in range(2))

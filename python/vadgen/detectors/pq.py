@@ -115,11 +115,15 @@ def quantize(rows: Float32, n_subspaces: int, n_centroids: int, seed: int) -> Pq
     import nanopq
 
     check_sizes(rows.shape[1], n_subspaces, n_centroids, len(rows))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # k-means left a centroid without rows
-        quantizer = nanopq.PQ(n_subspaces, n_centroids, verbose=False)
-        quantizer.fit(rows[:_TRAINING].astype(np.float32), iter=_ITERATIONS, seed=seed)
-    codewords = np.clip(np.rint(quantizer.codewords), -LIMIT, LIMIT).astype(np.int8)
+    if len(rows) == n_centroids:  # nanopq wants more: each row is a centroid
+        trained = rows.reshape(len(rows), n_subspaces, -1).transpose(1, 0, 2)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # k-means left a centroid without rows
+            quantizer = nanopq.PQ(n_subspaces, n_centroids, verbose=False)
+            quantizer.fit(rows[:_TRAINING].astype(np.float32), iter=_ITERATIONS, seed=seed)
+        trained = quantizer.codewords
+    codewords = np.clip(np.rint(trained), -LIMIT, LIMIT).astype(np.int8)
     return PqBank(codewords, encode(codewords, rows))
 
 

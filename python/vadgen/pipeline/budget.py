@@ -15,7 +15,6 @@ from vadgen.lower import Program, lower
 from vadgen.pipeline.detector import Detector, estimate
 from vadgen.plan.planner import Plan, least_arena, make_plan
 from vadgen.recipe import Recipe
-from vadgen.ref.roi import Inside
 
 if TYPE_CHECKING:
     from vadgen.backbones.network import Network
@@ -89,7 +88,7 @@ def bank_limits(program: Program, board: Board, recipe: Recipe) -> Limits:
     )
 
 
-def largest_input(recipe: Recipe, board: Board, network: Network, roi: Inside | None = None) -> int:
+def largest_input(recipe: Recipe, board: Board, network: Network) -> int:
     """The largest of `SIZES` with which backbone and detector fit the board.
 
     Raises:
@@ -97,7 +96,7 @@ def largest_input(recipe: Recipe, board: Board, network: Network, roi: Inside | 
     """
     lacks: list[str] = []
     for size in SIZES:
-        lack = _lack(recipe, board, network, size, roi)
+        lack = _lack(recipe, board, network, size)
         if not lack:
             return size
         lacks.append(lack)
@@ -110,12 +109,7 @@ def largest_input(recipe: Recipe, board: Board, network: Network, roi: Inside | 
 
 
 def check_plan(
-    plan: Plan,
-    detector: Detector,
-    board: Board,
-    recipe: Recipe,
-    network: Network,
-    roi: Inside | None = None,
+    plan: Plan, detector: Detector, board: Board, recipe: Recipe, network: Network
 ) -> None:
     """Refuses a plan that cannot fit, before the compiler does.
 
@@ -126,12 +120,12 @@ def check_plan(
     if not lack:
         return
     assert recipe.input is not None
-    fits = [s for s in SIZES if s < recipe.input and not _lack(recipe, board, network, s, roi)]
+    fits = [s for s in SIZES if s < recipe.input and not _lack(recipe, board, network, s)]
     hint = f"--input {fits[0]} fits" if fits else "a smaller --width or fewer channels need less"
     raise VadgenError(f"the model does not fit {board.id}: {lack}", hint, Exit.DOES_NOT_FIT)
 
 
-def _lack(recipe: Recipe, board: Board, network: Network, size: int, roi: Inside | None) -> str:
+def _lack(recipe: Recipe, board: Board, network: Network, size: int) -> str:
     """What is missing at an input size; sizes do not depend on the pictures, so any ranges do."""
     from vadgen.quant.quantize import Ranges, quantize
 
@@ -139,8 +133,7 @@ def _lack(recipe: Recipe, board: Board, network: Network, size: int, roi: Inside
     program = lower(quantize(network, Ranges(size, size, -ones, ones)))
     values = [program.values[i] for i in program.outputs]
     try:
-        limits = bank_limits(program, board, recipe)
-        state_bytes, table_bytes = estimate(recipe, values, limits, roi)
+        state_bytes, table_bytes = estimate(recipe, values, bank_limits(program, board, recipe))
     except VadgenError as error:
         if error.code != Exit.DOES_NOT_FIT:
             raise

@@ -23,7 +23,6 @@ from vadgen.pipeline.detector import bank_given, patchcore_options
 from vadgen.pipeline.manifest import sha256_text
 from vadgen.progress import Progress
 from vadgen.recipe import Recipe, canonical_json
-from vadgen.ref.roi import Inside
 
 _PICTURES = 160  # of the training pictures; a bank for all of them is made of the same kind
 _HELD = 8  # every eighth of these is held out
@@ -35,7 +34,6 @@ def choose_bank(
     backbone: Backbone,
     pictures: Sequence[Path],
     taps: Outputs,
-    roi: Inside | None,
     features_key: str,
     progress: Progress,
 ) -> tuple[Recipe, tuple[Judged, ...]]:
@@ -47,8 +45,7 @@ def choose_bank(
         backbone: makes the features of painted defects.
         pictures: the training pictures.
         taps: their int8 taps.
-        roi: mask of the picture, True where it counts; None for all of it.
-        features_key: digest of all that the taps and the mask depend on.
+        features_key: digest of all that the taps depend on.
         progress: told the step.
 
     Returns:
@@ -81,7 +78,6 @@ def choose_bank(
             limits,
             patchcore_options(recipe),
             recipe.seed,
-            roi,
         )
 
     key = sha256_text(features_key, canonical_json(recipe), repr(limits))

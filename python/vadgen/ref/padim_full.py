@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vadgen.ref.roi import Inside, shifted
-
 INT16_MAX = 32767
 RESIDUAL_BITS = 6
 SMOOTH_BITS = 4
@@ -34,7 +32,7 @@ class FullTap:
 
 @dataclass(frozen=True, eq=False)
 class FullCells:
-    """Normal features of the cells that count, row by row.
+    """Normal features, cell by cell.
 
     Attributes:
         mean: int16 (cells, dims).
@@ -52,18 +50,16 @@ class FullCells:
     scale_shift: int
 
 
-def window_sums(tap: np.ndarray, window: int, inside: Inside) -> np.ndarray:
-    """Sums over windows that do not overlap: (n, h, w, channels) to (n, cells inside, channels)."""
+def window_sums(tap: np.ndarray, window: int) -> np.ndarray:
+    """Sums over windows that do not overlap: (n, h, w, channels) to (n, cells, channels)."""
     n, height, width, channels = tap.shape
     split = tap.reshape(n, height // window, window, width // window, window, channels)
     kind = np.int32 if np.issubdtype(tap.dtype, np.integer) else np.float64
     sums = np.asarray(split.sum(axis=(2, 4), dtype=kind))
-    return sums[:, inside]
+    return sums.reshape(n, -1, channels)
 
 
-def cell_features(
-    outputs: Sequence[np.ndarray], taps: Sequence[FullTap], inside: Inside
-) -> np.ndarray:
+def cell_features(outputs: Sequence[np.ndarray], taps: Sequence[FullTap]) -> np.ndarray:
     """Sums `clamp((bias + window sums @ weight) >> shift)` over the taps.
 
     A tap's part is clamped to 32767 / taps, so that the sum is the same int16 in any order.
@@ -71,17 +67,15 @@ def cell_features(
     Args:
         outputs: int8 (n, h, w, channels) a tap.
         taps: the tables.
-        inside: bool (rows, cols), the cells that count.
 
     Returns:
-        int32 (n, cells inside, dims), in int16's range.
+        int32 (n, cells, dims), in int16's range.
     """
     limit = INT16_MAX // len(taps)
     total = np.zeros((), np.int32)
     for output, tap in zip(outputs, taps, strict=True):
         # Below 2^31, so float64 products are exact.
-        sums = window_sums(output, tap.window, inside)
-        product = sums.astype(np.float64) @ tap.weight.astype(np.float64)
+        product = window_sums(output, tap.window).astype(np.float64) @ tap.weight.astype(np.float64)
         part = (product.astype(np.int64) + tap.bias) >> tap.shift
         total = total + np.clip(part, -limit, limit).astype(np.int32)
     return total
@@ -111,18 +105,18 @@ def squared_distances(features: np.ndarray, cells: FullCells) -> np.ndarray:
     return np.asarray((t * t).sum(axis=2), np.uint64)
 
 
-def smooth(cells: np.ndarray, inside: Inside) -> np.ndarray:
-    """Weights 1-2-1 of runs along both axes of (n, h, w), ends repeated: 2^SMOOTH_BITS the mean.
-
-    Cells outside become 0.
-    """
+def smooth(cells: np.ndarray) -> np.ndarray:
+    """Weights 1-2-1 along both axes of (n, h, w), ends repeated; 2^SMOOTH_BITS times the mean."""
     for axis in (2, 1):
-        cells = shifted(cells, inside, axis, -1) + 2 * cells + shifted(cells, inside, axis, 1)
-    return cells * inside
+        pads = [(0, 0)] * 3
+        pads[axis] = (1, 1)
+        wide = np.moveaxis(np.pad(cells, pads, mode="edge"), axis, 0)
+        cells = np.moveaxis(wide[:-2] + 2 * wide[1:-1] + wide[2:], 0, axis)
+    return cells
 
 
 def score_cells(
-    outputs: Sequence[np.ndarray], taps: Sequence[FullTap], cells: FullCells, inside: Inside
+    outputs: Sequence[np.ndarray], taps: Sequence[FullTap], cells: FullCells, rows: int, cols: int
 ) -> NDArray[np.uint32]:
     """Smoothed floor(sqrt(squared distance)).
 
@@ -130,13 +124,13 @@ def score_cells(
         outputs: int8 (n, h, w, channels) a tap.
         taps: their parts of the features.
         cells: normal features.
-        inside: bool (rows, cols) of the coarsest tap's grid, the cells that count.
+        rows: of the coarsest tap's grid.
+        cols: of the coarsest tap's grid.
 
     Returns:
-        uint32 (n, rows, cols), 0 outside.
+        uint32 (n, rows, cols).
     """
-    squared = squared_distances(cell_features(outputs, taps, inside), cells)
-    roots = np.zeros((len(squared), *inside.shape), np.uint32)
+    squared = squared_distances(cell_features(outputs, taps), cells)
     # Below 2^39: float64 holds it, and no root rounds up to the next integer.
-    roots[:, inside] = np.sqrt(squared.astype(np.float64)).astype(np.uint32)
-    return smooth(roots, inside)
+    root = np.sqrt(squared.astype(np.float64)).astype(np.uint32)
+    return smooth(root.reshape(-1, rows, cols))

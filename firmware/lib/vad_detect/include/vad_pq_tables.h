@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "vad_pq_counted.h"
 #include "vad_pq_search.h"
 
 /* Look-ups between two looks at the bound. */
@@ -31,12 +32,14 @@ static inline uint32_t vad_pq_row_sum(const uint8_t *code, uint32_t row_bytes,
                                       const uint32_t *table, const uint32_t *limits, uint32_t sum) {
     const uint8_t *const end = code + row_bytes;
     for (; (uint32_t)(end - code) >= VAD_PQ_GROUP; code += VAD_PQ_GROUP) {
+        VAD_PQ_COUNT(VAD_PQ_LOOK_UPS, VAD_PQ_GROUP);
         sum += table[code[0]] + table[256 + code[1]] + table[512 + code[2]] + table[768 + code[3]];
         if (sum >= *limits++) {
             return UINT32_MAX;
         }
         table += VAD_PQ_GROUP * 256;
     }
+    VAD_PQ_COUNT(VAD_PQ_LOOK_UPS, (uint32_t)(end - code));
     for (; code < end; code++, table += 256) {
         sum += table[*code];
     }

@@ -7,6 +7,7 @@ uint32_t vad_pq_encode(const vad_pq_bank_t *bank, uint32_t subspace, const int8_
     const int8_t *centroid = bank->codewords + subspace * dims * bank->n_centroids;
     uint32_t nearest = 0;
     uint32_t least = UINT32_MAX;
+    VAD_PQ_COUNT(VAD_PQ_TABLE_ENTRIES, bank->n_centroids);
     for (uint32_t k = 0; k < bank->n_centroids; k++) {
         const uint32_t d = vad_squared_distance(query + subspace * dims, centroid, dims);
         if (d < least) {
@@ -25,6 +26,7 @@ static uint32_t centroid_distances(const vad_pq_bank_t *bank, uint32_t subspace,
     const int8_t *centroid = bank->codewords + subspace * n * dims;
     const int8_t *part = query + subspace * dims;
     uint32_t least = UINT32_MAX;
+    VAD_PQ_COUNT(VAD_PQ_TABLE_ENTRIES, n);
     for (uint32_t k = 0; k < n; k++) {
         const uint32_t d = vad_squared_distance(part, centroid, dims);
         centroid += dims;
@@ -91,6 +93,7 @@ uint32_t vad_pq_level_distance(const vad_pq_bank_t *bank, const vad_pq_level_t *
             k >>= 4;
             code++;
         }
+        VAD_PQ_COUNT(VAD_PQ_DIRECT, 1);
         sum += vad_squared_distance(part, codeword + k * dims, dims);
         part += dims;
         codeword += dims * bank->n_centroids;

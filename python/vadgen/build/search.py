@@ -1,0 +1,83 @@
+"""PatchCore's search compiled alone for this computer, with counters of what it looks at."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen import paths
+from vadgen.build import compiler
+
+_FLAGS = (*compiler.FAST, "-DVAD_PQ_COUNTING=1")
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a search looked at over all images.
+
+    Attributes:
+        look_ups: entries of look-up tables that were read.
+        table_entries: distances to centroids that the tables were made of.
+        direct: distances to centroids that were computed without a table.
+    """
+
+    look_ups: int
+    table_entries: int
+    direct: int
+
+
+def count_search(
+    tables: str,
+    state_bytes: int,
+    cell_shape: tuple[int, int],
+    images: Sequence[NDArray[np.int8]],
+) -> tuple[NDArray[np.uint32], Looked]:
+    """Runs the detector as shipped over the taps of some images.
+
+    Args:
+        tables: text of `vad_patchcore_tables.h`.
+        state_bytes: of the detector.
+        cell_shape: rows and columns of its scores.
+        images: int8 (n, rows, cols, channels) a tap.
+
+    Returns:
+        cells uint32 (n, rows, cols), and the counts.
+
+    Raises:
+        VadgenError: no C compiler.
+    """
+    libraries = [paths.firmware() / "lib" / name for name in ("vad_core", "vad_detect")]
+    includes = [library / "include" for library in libraries]
+    sources = [c for library in libraries for c in sorted((library / "src").glob("*.c"))]
+    objects = compiler.library_objects(sources, includes, _FLAGS)
+    with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
+        folder = Path(name)
+        (folder / "vad_patchcore_tables.h").write_text(tables, encoding="utf-8")
+        glue = [paths.firmware() / "host" / "vad_search_host.c"]
+        objects += compiler.compile_sources(glue, [folder, *includes], _FLAGS, folder)
+        library = compiler.link(objects, [*_FLAGS, "-shared"], folder / "search.so")
+        run = ctypes.CDLL(str(library)).vad_search_run
+    run.restype = None
+    count = len(images[0])
+    cells = np.zeros((count, *cell_shape), np.uint32)
+    counted = np.zeros(3, np.uint64)
+    memory = np.zeros(-(-state_bytes // 4), np.uint32)
+    order = np.repeat(np.arange(len(images), dtype=np.uint8), [tap.shape[1] for tap in images])
+    for i in range(count):
+        taps = [np.ascontiguousarray(tap[i]) for tap in images]
+        run(
+            ctypes.c_void_p(memory.ctypes.data),
+            (ctypes.c_void_p * len(taps))(*(tap.ctypes.data for tap in taps)),
+            ctypes.c_void_p(order.ctypes.data),
+            ctypes.c_uint32(len(order)),
+            ctypes.c_void_p(cells[i].ctypes.data),
+            ctypes.c_void_p(counted.ctypes.data),
+        )
+    look_ups, table_entries, direct = (int(n) for n in counted)
+    return cells, Looked(look_ups, table_entries, direct)
