@@ -16,7 +16,7 @@ import numpy as np
 from cases import Draws
 from numpy.typing import NDArray
 
-from vadgen.detectors.patchcore import Geometry, PatchcoreTables, lay_out
+from vadgen.detectors.patchcore import PatchcoreTables, lay_out
 from vadgen.detectors.pq import Bank, FlatBank, PqBank
 from vadgen.lower import Value
 from vadgen.ref.patchcore import queries, score_cells, score_cells_pqnn
@@ -67,7 +67,7 @@ class BankCase:
             )
             for tap in plain.taps
         )
-        geometry = Geometry(plain.values, taps, plain.levels)
+        geometry = replace(plain, taps=taps)
         bank: Bank
         if self.search == "flat":
             bank = FlatBank(self._int8(rng, (self.n_codes, geometry.dims), -127))

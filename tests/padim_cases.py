@@ -59,7 +59,7 @@ class PadimCase:
             rng.integers(0, 65536, (n, self.features)).astype(np.uint16),
             int(rng.integers(20, 28)),
         )
-        return PadimFullTables(tuple(taps), cells, rows, cols)
+        return PadimFullTables(tuple(taps), cells, np.ones((rows, cols), np.bool_))
 
 
 def padim_digest(cells: NDArray[np.uint32]) -> str:

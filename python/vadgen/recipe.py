@@ -192,6 +192,7 @@ class Recipe:
         width: the backbone's channel multiplier.
         input: height and width of the input in pixels; None is the largest that fits the board.
         detector: "padim" or "patchcore".
+        roi: picture whose white part is the region of interest; None is the whole picture.
         flash_budget: bytes of flash to fill instead of the board's; None is the board's.
         alpha: false-positive rate the threshold is set for; None is 0.05 or what the normals allow.
         seed: of every random choice.
@@ -228,6 +229,11 @@ class Recipe:
     detector: str = _key("padim", _one_of("padim", "patchcore"), "how features become a score")
     flash_budget: int | None = _key(
         None, _size(), "flash to fill, such as 512K (default: the board's)"
+    )
+    roi: Path | None = _key(
+        None,
+        _path("a file", "FILE"),
+        "mask of the region of interest: white counts, black is not looked at (default: all)",
     )
     alpha: float | None = _key(
         None,
@@ -380,7 +386,11 @@ def _named(path: Path | None, sha256: str | None, missing: str) -> dict[str, str
 
 
 def canonical_json(
-    recipe: Recipe, *, data_sha256: str | None = None, weights_sha256: str | None = None
+    recipe: Recipe,
+    *,
+    data_sha256: str | None = None,
+    weights_sha256: str | None = None,
+    roi_sha256: str | None = None,
 ) -> str:
     """The recipe as JSON with sorted keys, for the manifest: same recipe, same bytes, no path.
 
@@ -388,18 +398,18 @@ def canonical_json(
         recipe: the recipe.
         data_sha256: digest of the images, or None when not known.
         weights_sha256: digest of the weights, or None when not known.
+        roi_sha256: digest of the mask, or None when there is none.
     """
     tree = dataclasses.asdict(recipe)
     tree["data"] = _named(recipe.data, data_sha256, "demo")
     tree["weights"] = _named(recipe.weights, weights_sha256, "published")
+    tree["roi"] = None if recipe.roi is None else _named(recipe.roi, roi_sha256, "")
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def recipe_hash(
-    recipe: Recipe, *, data_sha256: str | None = None, weights_sha256: str | None = None
-) -> str:
-    """SHA-256 of `canonical_json`, 64 hexadecimal digits."""
-    text = canonical_json(recipe, data_sha256=data_sha256, weights_sha256=weights_sha256)
+def recipe_hash(recipe: Recipe, **digests: str | None) -> str:
+    """SHA-256 of `canonical_json`, 64 hexadecimal digits; `digests` are its own."""
+    text = canonical_json(recipe, **digests)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

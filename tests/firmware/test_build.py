@@ -11,6 +11,7 @@ import parts
 import pytest
 from firmware_model import usable
 from graphs import GraphBuilder
+from PIL import Image
 from verbs import PADIM, PATCHCORE, TINY, fails, files, run_json
 
 from vadgen.board import list_boards, load_board
@@ -129,6 +130,41 @@ def test_a_build_and_all_that_is_done_with_it(
     board: str, detector: tuple[str, ...], data: Path, tmp_path: Path, capfd: Any
 ) -> None:
     check_build(board, detector, data, tmp_path / "out", capfd)
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [PADIM, PATCHCORE, pytest.param((*PADIM, "--variant", "full"), marks=pytest.mark.slow)],
+)
+def test_a_region_of_interest(
+    detector: tuple[str, ...], data: Path, tmp_path: Path, capfd: Any
+) -> None:
+    """The same bytes everywhere, nothing scored outside, fewer instructions and smaller tables."""
+    usable("qemu_m4")
+    mask = np.zeros((20, 30), np.uint8)
+    mask[:10] = 255
+    roi = parts.save(tmp_path / "roi.png", mask)
+    common = ("build", "--board", "qemu_m4", "--data", data, *TINY, *detector)
+    result = run_json(capfd, *common, "--out", tmp_path / "out", "--roi", roi)
+    assert all(state is True for state in result["parity"].values()), result["parity_by"]
+    assert any("stretched over pictures of 40x40" in note for note in result["notes"])
+    cells = load_shipped(tmp_path / "out").detector.inside
+    assert cells[: len(cells) // 2].all() and not cells[len(cells) // 2 :].any()
+    photo = data / "test" / "good" / "000.png"
+    run_json(capfd, "infer", tmp_path / "out", photo, "--map", tmp_path / "maps")
+    drawn = np.asarray(Image.open(tmp_path / "maps" / "000.png"))
+    assert (np.ptp(drawn[16:].astype(int), axis=-1) == 0).all() and np.ptp(drawn[:16], -1).any()
+    if detector == PADIM:
+        whole = run_json(capfd, *common, "--out", tmp_path / "whole")
+        counts = [r["instructions_by"]["detector"] for r in (whole, result)]
+        tables = [r["flash_by"]["tables"] for r in (whole, result)]
+        assert counts[1] < 0.6 * counts[0] and tables[1] < 0.6 * tables[0]
+
+
+def test_a_black_region_of_interest_is_an_error(data: Path, tmp_path: Path, capfd: Any) -> None:
+    roi = parts.save(tmp_path / "roi.png", np.zeros((40, 40), np.uint8))
+    common = ("build", "--board", "qemu_m4", "--data", data, *TINY, "--out", tmp_path / "out")
+    assert "black all over" in fails(capfd, Exit.INPUT, *common, "--roi", roi)
 
 
 @pytest.mark.slow

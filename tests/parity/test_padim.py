@@ -71,8 +71,8 @@ def run_c(tables: PadimTables, outputs: tuple[np.ndarray, ...], folder: Path) ->
     for i in range(len(outputs[0])):
         taps = [np.ascontiguousarray(o[i]) for o in outputs]
         pointers = (ctypes.c_void_p * len(taps))(*(t.ctypes.data for t in taps))
-        memory = np.empty(tables.rows * tables.cols, np.uint64)
-        cells = np.zeros((tables.rows, tables.cols), np.uint32)
+        memory = np.empty(tables.inside.size, np.uint64)
+        cells = np.zeros(tables.inside.shape, np.uint32)
         score = lib.run(
             ctypes.c_void_p(memory.ctypes.data), pointers, ctypes.c_void_p(cells.ctypes.data)
         )
@@ -85,12 +85,16 @@ def run_c(tables: PadimTables, outputs: tuple[np.ndarray, ...], folder: Path) ->
     "shapes",
     [[(8, 8, 5), (4, 4, 9), (2, 2, 16)], [(7, 5, 3), (3, 2, 4)], [(1, 1, 5)], [(3, 9, 4)]],
 )
-@pytest.mark.parametrize("channels", [None, 4])
+@pytest.mark.parametrize(("channels", "region"), [(None, None), (4, None), (None, (9, 9))])
 def test_c_equals_reference(
-    shapes: list[tuple[int, int, int]], channels: int | None, tmp_path: Path
+    shapes: list[tuple[int, int, int]],
+    channels: int | None,
+    region: tuple[int, int] | None,
+    tmp_path: Path,
 ) -> None:
     values = values_of(*shapes)
-    tables = fit(lambda: iter([outputs_of(values, 20, 0)]), values, channels, 1 << 20, 0)
+    roi = None if region is None else np.random.default_rng(7).random(region) < 0.4
+    tables = fit(lambda: iter([outputs_of(values, 20, 0)]), values, channels, 1 << 20, 0, roi)
     outputs = outputs_of(values, 3, 1)
     cells, scores = tables.score(outputs)
     for i, got in enumerate(run_c(tables, outputs, tmp_path)):
@@ -100,14 +104,16 @@ def test_c_equals_reference(
 
 def test_extreme_tables(tmp_path: Path) -> None:
     """The largest weights and differences, which the bounds in the C are about."""
-    shape = (2, 3, 64)
+    inside = np.ones((2, 3), np.bool_)
+    shape = (6, 64)
     tap = PadimTap(
+        inside,
         np.full(shape, 127 * 16, np.int16),
         np.full(shape, 65535, np.uint16),
         np.arange(64, dtype=np.uint16),
     )
-    tables = PadimTables((tap,), 2, 3, (64,), 1.0)
-    outputs = (np.full((2, *shape), -128, np.int8),)
+    tables = PadimTables((tap,), inside, (64,), 1.0)
+    outputs = (np.full((2, 2, 3, 64), -128, np.int8),)
     expected = np.sqrt(64 * 65535.0 * 4080.0**2)
     cells, _ = tables.score(outputs)
     assert np.abs(cells - expected).max() <= 1
@@ -135,7 +141,7 @@ def test_integer_distance_is_the_float_distance() -> None:
         for x in (train, test)
     ]
     kept = [tap.channels for tap in tables.taps]
-    cells, scores = score_float(iter([real[0]]), iter([real[1]]), kept)
+    cells, scores = score_float(iter([real[0]]), iter([real[1]]), kept, tables.inside)
     integer_cells, integer_scores = tables.score(test)
     np.testing.assert_allclose(integer_cells * tables.scale, cells, rtol=0.01)
     np.testing.assert_allclose(integer_scores * tables.scale, scores, rtol=0.01)
@@ -167,6 +173,26 @@ def test_one_picture_is_refused() -> None:
 
 
 def test_smoothing_keeps_a_flat_map() -> None:
-    tap = PadimTap(np.zeros((5, 5, 1), np.int16), np.ones((5, 5, 1), np.uint16), np.uint16([0]))
-    cells = score_cells((np.full((1, 5, 5, 1), 100, np.int8),), (tap,), 5, 5)
+    inside = np.ones((5, 5), np.bool_)
+    tap = PadimTap(inside, np.zeros((25, 1), np.int16), np.ones((25, 1), np.uint16), np.uint16([0]))
+    cells = score_cells((np.full((1, 5, 5, 1), 100, np.int8),), (tap,), inside)
     assert (cells == 1600).all()
+
+
+def test_what_lies_outside_the_region_does_not_matter() -> None:
+    """Other pixels there change no score, and tables for them take no flash."""
+    values = values_of((8, 8, 5), (4, 4, 9))
+    roi = np.zeros((8, 8), np.bool_)
+    roi[2:6, 4:8] = True
+    train, test = outputs_of(values, 20, 0), outputs_of(values, 2, 1)
+    tables = fit(lambda: iter([train]), values, None, 1 << 20, 0, roi)
+    whole = fit(lambda: iter([train]), values, None, 1 << 20, 0)
+    changed = tuple(
+        np.where(tap.inside[None, :, :, None], output, 127)
+        for tap, output in zip(tables.taps, test, strict=True)
+    )
+    cells, scores = tables.score(test)
+    assert (cells[:, ~roi] == 0).all() and (cells[:, roi] > 0).all()
+    np.testing.assert_array_equal(scores, cells.max(axis=(1, 2)))
+    np.testing.assert_array_equal(tables.score(changed)[0], cells)
+    assert tables.flash_bytes < whole.flash_bytes // 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +48,7 @@ uint32_t run(uint8_t *memory, const int8_t *const taps[], const uint8_t *order, 
     return vad_padim_full_score(&state);
 }
 """
+EVERYWHERE = np.ones((1, 1), np.bool_)
 SHAPES = {
     "three taps": ((12, 12, 5), (6, 6, 7), (3, 3, 16)),
     "one cell": ((4, 4, 3), (1, 1, 9)),
@@ -124,10 +124,12 @@ def run_c(
     return np.stack(results)
 
 
+@pytest.mark.parametrize("region", [False, True])
 @pytest.mark.parametrize("shapes", SHAPES)
-def test_c_equals_reference(shapes: str, tmp_path: Path) -> None:
+def test_c_equals_reference(shapes: str, region: bool, tmp_path: Path) -> None:
     values = values_of(*SHAPES[shapes])
-    tables = fit(lambda: iter([outputs_of(values, 20, 0)]), values, None, 1 << 20)
+    roi = np.random.default_rng(8).random((9, 9)) < 0.2 if region else None
+    tables = fit(lambda: iter([outputs_of(values, 20, 0)]), values, None, 1 << 20, roi)
     rng = np.random.default_rng(2)
     noise = tuple(
         rng.choice(np.array([-128, 127], np.int8), (2, v.rows, v.width, v.channels)) for v in values
@@ -154,7 +156,7 @@ def extreme(features: int, shift: int, scale_shift: int) -> PadimFullTables:
         np.full((1, features), 65535, np.uint16),
         scale_shift,
     )
-    return PadimFullTables(taps, cells, 1, 1)
+    return PadimFullTables(taps, cells, EVERYWHERE)
 
 
 @pytest.mark.parametrize("q", [-128, 127])
@@ -195,8 +197,9 @@ def test_distance_is_mahalanobis() -> None:
     """With all directions kept, the float twin is the textbook's formula, ridge included."""
     values = values_of((3, 3, 8))
     (train,), (test,) = outputs_of(values, 60, 4), outputs_of(values, 5, 5)
-    model = padim_full.fit_model([(train,)], [1.0], (1,), 8, 1e-12)
-    got = model.distances(padim_full.averages((test,), [1.0], (1,)))
+    inside = np.ones((3, 3), np.bool_)
+    model = padim_full.fit_model([(train,)], [1.0], (1,), inside, 8, 1e-12)
+    got = model.distances(padim_full.averages((test,), [1.0], (1,), inside))
     x, y = train.reshape(60, 9, 8).astype(float), test.reshape(5, 9, 8).astype(float)
     ridge = padim_full.RIDGE * np.trace(model.covariance.mean(axis=0)) / 8
     for cell in range(9):
@@ -247,10 +250,14 @@ def test_flash_and_state_are_what_the_tables_take() -> None:
     cells = tables.cells
     arrays = [cells.mean, tables.packed_lower(), cells.shift, cells.scale]
     arrays += [a for tap in tables.taps for a in (tap.weight, tap.bias)]
-    assert tables.flash_bytes == sum(a.nbytes for a in arrays)
+    runs = tables.across.nbytes + tables.down.nbytes
+    assert tables.flash_bytes == sum(a.nbytes for a in arrays) + runs
     same = empty(values, 16, 1 << 20)
     assert (same.flash_bytes, same.state_bytes) == (tables.flash_bytes, tables.state_bytes)
-    assert replace(tables, rows=2).state_bytes < tables.state_bytes
+    roi = np.zeros((4, 4), np.bool_)
+    roi[1:3] = True
+    half = empty(values, 16, 1 << 20, roi)
+    assert half.state_bytes < same.state_bytes and half.flash_bytes < same.flash_bytes
 
 
 @pytest.mark.parametrize(
@@ -274,6 +281,21 @@ def test_refusals(
     with pytest.raises(VadgenError, match=said) as caught:
         choose_features(values_of(*shapes), channels, budget)
     assert caught.value.code == code
+
+
+def test_what_lies_outside_the_region_does_not_matter() -> None:
+    values = values_of((8, 8, 12), (4, 4, 20))
+    roi = np.zeros((4, 4), np.bool_)
+    roi[1:3, 2:] = True
+    train, test = outputs_of(values, 20, 0), outputs_of(values, 2, 1)
+    tables = fit(lambda: iter([train]), values, 16, 1 << 20, roi)
+    changed = tuple(
+        np.where(np.kron(roi, np.ones((n, n), np.bool_))[None, :, :, None], output, 127)
+        for n, output in zip((2, 1), test, strict=True)
+    )
+    cells, _ = tables.score(test)
+    assert (cells[:, ~roi] == 0).all() and (cells[:, roi] > 0).all()
+    np.testing.assert_array_equal(tables.score(changed)[0], cells)
 
 
 def test_one_picture_is_refused() -> None:

@@ -81,6 +81,29 @@ def test_c_equals_exhaustive_search(shapes: str, search: str, halve: bool, tmp_p
             assert got[2] == cells[i].max()
 
 
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_region_of_interest(search: str, tmp_path: Path) -> None:
+    """The cells that count are those of exhaustive search, the others 0, whatever lies there."""
+    rng = np.random.default_rng(13)
+    values = taps(SHAPES["three resolutions"], rng)
+    train, test = images(values, 24, rng), images(values, 2, rng)
+    whole = fit(lambda: [train], values, replace(SEARCHES[search], halve=False), seed=1)
+    for i, roi in enumerate((rng.random((9, 9)) < 0.3, np.arange(100).reshape(10, 10) == 57)):
+        geometry = lay_out(values, False, roi)
+        places = replace(whole.geometry, inside=geometry.inside)
+        tables = replace(whole, geometry=places)
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        host = PatchcoreHost(tables, folder)
+        cells, scores = tables.score(test)
+        inside = tables.geometry.inside
+        assert (cells[:, ~inside] == 0).all() and inside.sum() < inside.size
+        for k in range(2):
+            got = host.run(tuple(o[k] for o in test))
+            np.testing.assert_array_equal(got[0], cells[k])
+            assert got[2] == scores[k]
+
+
 def test_the_order_of_the_taps_rows_does_not_matter(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     values = taps(SHAPES["three resolutions"], rng)

@@ -21,6 +21,7 @@ from vadgen.data.images import (
     iter_batches,
     load_mask,
     load_rgb,
+    load_roi,
 )
 from vadgen.errors import VadgenError
 
@@ -290,3 +291,34 @@ def test_batches_can_be_left_early(tmp_path: Path) -> None:
     next(reader)
     reader.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("decode")]
+
+
+def test_a_region_of_interest_is_what_is_brighter_than_half(tmp_path: Path) -> None:
+    values = np.zeros((7, 9), np.uint8)
+    values[2:5, 1:4] = 1  # as some programs number their labels
+    Image.fromarray(values).save(tmp_path / "a.png")
+    assert np.array_equal(load_roi(tmp_path / "a.png"), values == 1)
+    Image.fromarray(values * 255).save(tmp_path / "b.bmp")
+    assert np.array_equal(load_roi(tmp_path / "b.bmp"), values == 1)
+    Image.fromarray(values.astype(np.uint16) * 60000).save(tmp_path / "c.png")
+    assert np.array_equal(load_roi(tmp_path / "c.png"), values == 1)
+    large = np.kron(values * 255, np.ones((16, 16), np.uint8))
+    Image.fromarray(large).save(tmp_path / "d.jpg", quality=60)  # with ringing around the edges
+    assert np.array_equal(load_roi(tmp_path / "d.jpg"), large > 0)
+
+
+def test_transparent_is_no_region_of_interest(tmp_path: Path) -> None:
+    white = np.full((6, 6, 4), 255, np.uint8)
+    white[:, 3:, 3] = 0
+    Image.fromarray(white).save(tmp_path / "a.png")
+    mask = load_roi(tmp_path / "a.png")
+    assert mask[:, :3].all() and not mask[:, 3:].any()
+
+
+def test_a_black_region_of_interest_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((6, 6), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(VadgenError, match="black all over"):
+        load_roi(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    with pytest.raises(VadgenError, match="not an image"):
+        load_roi(tmp_path / "b.png")

@@ -268,3 +268,18 @@ def test_a_map_that_is_not_a_number_is_no_score(image: int) -> None:
     maps[image, 0, 0] = np.nan
     with pytest.raises(AssertionError):
         pixel_curves(maps, [np.eye(3, dtype=bool), None], np.array([True, False]))
+
+
+def test_a_region_is_as_if_the_rest_of_the_pixels_were_not_there() -> None:
+    rng = np.random.default_rng(3)
+    maps = rng.normal(size=(6, 12, 10))
+    labels = np.arange(6) >= 3
+    masks = [None] * 3 + [rng.random((12, 10)) < 0.2 for _ in range(3)]
+    scores = maps.max(axis=(1, 2))
+    region = np.zeros((12, 10), bool)
+    region[3:9, 4:] = True
+    cut = evaluate(
+        scores, labels, maps[:, 3:9, 4:], [m if m is None else m[3:9, 4:] for m in masks]
+    )
+    assert evaluate(scores, labels, maps, masks, region=region) == cut
+    assert evaluate(scores, labels, maps, masks) != cut

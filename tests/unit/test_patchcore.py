@@ -105,7 +105,7 @@ def test_integer_distances_follow_real_ones() -> None:
     vectors = features(normal, geometry)
     rows = tables.bank.decode() * (tables.scale * 256)
     real = np.sqrt(((vectors[..., None, :] - rows) ** 2).sum(axis=-1).min(axis=-1))
-    found = tables.score(normal)[0] * tables.scale
+    found = tables.score(normal)[0].reshape(real.shape) * tables.scale
     assert np.abs(found - real).max() < 0.05 * real.max()
     assert (scores == cells.max(axis=(1, 2))).all()
     assert scores.min() > tables.score(normal)[1].max()

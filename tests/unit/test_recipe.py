@@ -31,6 +31,7 @@ width = 0.35
 input = 96
 detector = "patchcore"
 flash_budget = "512K"
+roi = "roi.png"
 alpha = 0.05
 seed = 7
 calibration_images = 16
@@ -195,11 +196,12 @@ def test_every_field_changes_the_hash(tmp_path: Path) -> None:
     base = Recipe(board="qemu_m7")
     hashes = {recipe_hash(base), recipe_hash(base, data_sha256="1")}
     hashes.add(recipe_hash(base, weights_sha256="1"))
+    hashes.add(recipe_hash(dataclasses.replace(base, roi=full.roi), roi_sha256="1"))
     fields = [field.name for field in dataclasses.fields(Recipe)]
     for name in fields:
         hashes.add(recipe_hash(dataclasses.replace(base, **{name: getattr(full, name)})))
     # The diagonal is both the default and the only variant; channels change that table.
-    assert len(hashes) == len(fields) + 3
+    assert len(hashes) == len(fields) + 4
 
 
 def test_toml_builds_the_same_again(tmp_path: Path) -> None:

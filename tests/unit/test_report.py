@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from vadgen.report import html
-from vadgen.report.heatmap import STOPS, outline, overlay, to_png, upsample
+from vadgen.report.heatmap import STOPS, map_of, outline, overlay, to_png, upsample
 from vadgen.report.html import (
     Bank,
     BankSize,
@@ -382,3 +382,20 @@ def test_png_is_lossless_and_repeatable() -> None:
 
 def test_the_page_has_no_clock() -> None:
     assert not re.search(r"\b20\d\d-\d\d-\d\d\b", render_report(DATA))
+
+
+def test_what_is_not_looked_at_is_grey() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    inside = np.zeros((4, 4), np.bool_)
+    inside[:, 2:] = True
+    drawn = overlay(photo, np.where(inside, 10, 0), 100, inside)
+    assert np.array_equal(drawn[:, 16:], photo[:, 16:])
+    assert (np.ptp(drawn[:, :16].astype(int), axis=-1) == 0).all()
+
+
+def test_a_map_does_not_fade_at_the_edge_of_the_region() -> None:
+    inside = np.zeros((4, 4), np.bool_)
+    inside[:, 2:] = True
+    drawn = map_of(np.where(inside, 8, 0), inside, 16, 16)
+    assert drawn[:, 8:] == pytest.approx(8)
+    assert (drawn[:, 0] == 0).all()

@@ -81,6 +81,7 @@ def evaluate(
     maps: Sequence[Scores] | NDArray[Any] | None = None,
     masks: Sequence[Mask | None] | None = None,
     threshold: float | None = None,
+    region: Mask | None = None,
 ) -> Metrics:
     """All metrics of a labelled set.
 
@@ -92,9 +93,10 @@ def evaluate(
         masks: n masks of the maps' sizes, True on the defect. None for a good image stands for an
             empty mask, for an anomalous one for pixels that nobody labelled: those do not count.
         threshold: the shipped one.
+        region: (height, width), True for the pixels that count; None for all.
     """
     labels = labels.astype(np.bool_)  # an empty array is of floats
-    pixels = None if maps is None or masks is None else pixel_curves(maps, masks, labels)
+    pixels = None if maps is None or masks is None else pixel_curves(maps, masks, labels, region)
     curve = curve_of(scores, labels)
     return Metrics(
         images=len(labels),
@@ -156,23 +158,29 @@ def curve_of(scores: Scores, labels: Mask) -> Curve:
 
 
 def pixel_curves(
-    maps: Sequence[Scores] | NDArray[Any], masks: Sequence[Mask | None], labels: Mask
+    maps: Sequence[Scores] | NDArray[Any],
+    masks: Sequence[Mask | None],
+    labels: Mask,
+    region: Mask | None = None,
 ) -> PixelCurves:
     """The curves of pixels; arguments as for `evaluate`."""
     known = [i for i, bad in enumerate(labels) if not bad or masks[i] is not None]
-    defects = {i: mask for i in known if labels[i] and (mask := masks[i]) is not None}
+    where = True if region is None else region
+    defects = {i: mask & where for i in known if labels[i] and (mask := masks[i]) is not None}
     overlaps = [maps[i][mask] for i, mask in defects.items()]
     positives = np.concatenate(overlaps) if overlaps else np.empty(0, np.float32)
     distinct, place = np.unique(positives, return_inverse=True)
 
     good = [i for i in known if not labels[i]]
-    n_normal = len(good) * maps[good[0]].size if good else 0
+    area = region.sum() if region is not None else maps[good[0]].size if good else 0
+    n_normal = len(good) * int(area)
     n_top = int(AUPIMO_FPR[1] * n_normal) + 1
     top = [positives[:0]]
 
     def normals() -> Iterator[Scores]:
         for i in known:
-            values = maps[i][~defects[i]] if i in defects else maps[i].reshape(-1)
+            counted = where & ~defects[i] if i in defects else where
+            values = maps[i][counted].reshape(-1)
             if i not in defects:
                 top[0] = np.sort(np.concatenate([top[0], values]))[-n_top:]
             yield values

@@ -135,6 +135,36 @@ def load_mask(path: Path, size_of_image: tuple[int, int], size: int) -> NDArray[
     return np.asarray(small, np.bool_)
 
 
+def load_roi(path: Path) -> NDArray[np.bool_]:
+    """Read the mask of a region of interest: what is brighter than half of its brightest pixel.
+
+    Args:
+        path: picture of any mode and size; transparent counts as black.
+
+    Returns:
+        bool (height, width), True where the pictures are looked at; at least one is.
+
+    Raises:
+        VadgenError: as `load_rgb`, or the mask is black all over.
+    """
+    from PIL import Image, ImageOps
+
+    with _reading(path), Image.open(path, formats=FORMATS) as image:
+        turned = ImageOps.exif_transpose(image)
+        if turned.mode in _COLOURED or "transparency" in turned.info:
+            black = Image.new("RGBA", turned.size, "black")
+            turned = Image.alpha_composite(black, turned.convert("RGBA")).convert("RGB")
+        pixels = np.asarray(turned)
+    values = pixels.max(axis=2) if pixels.ndim == 3 else pixels
+    brightest = values.max()
+    if not brightest > 0:
+        raise VadgenError(
+            f"the region of interest {path} is black all over: nothing is left to look at",
+            "paint white what is to be inspected",
+        )
+    return np.asarray(values > brightest / 2)
+
+
 def iter_batches(
     paths: Sequence[Path], size: int, batch: int, notes: Notes | None = None
 ) -> Iterator[NDArray[np.uint8]]:

@@ -30,6 +30,7 @@ from vadgen.ref.padim_full import (
     smooth,
     window_sums,
 )
+from vadgen.ref.roi import Inside, Runs, cells_of, runs_of
 
 Outputs = tuple[NDArray[np.int8], ...]
 Batches = Callable[[], Iterable[Outputs]]
@@ -51,14 +52,12 @@ class PadimFullTables:
     Attributes:
         taps: each tap's part of the features, in the backbone's order.
         cells: normal features by cell.
-        rows: of the coarsest grid.
-        cols: of the coarsest grid.
+        inside: bool (rows, cols), the cells of the coarsest grid that count.
     """
 
     taps: tuple[FullTap, ...]
     cells: FullCells
-    rows: int
-    cols: int
+    inside: Inside
 
     @property
     def features(self) -> int:
@@ -68,7 +67,18 @@ class PadimFullTables:
     @property
     def cell_shape(self) -> tuple[int, int]:
         """Rows and columns of the scores."""
-        return self.rows, self.cols
+        rows, cols = self.inside.shape
+        return rows, cols
+
+    @property
+    def across(self) -> Runs:
+        """The cells that count, along rows."""
+        return runs_of(self.inside)
+
+    @property
+    def down(self) -> Runs:
+        """The cells that count, along columns."""
+        return runs_of(self.inside.T)
 
     @property
     def scale(self) -> float:
@@ -79,14 +89,14 @@ class PadimFullTables:
     def flash_bytes(self) -> int:
         """Bytes of all tables."""
         channels = [len(tap.weight) for tap in self.taps]
-        return _flash_bytes(channels, self.rows * self.cols, self.features)
+        return _flash_bytes(channels, self.inside, self.features)
 
     @property
     def state_bytes(self) -> int:
         """RAM over one image, as `vad_padim_full_begin` lays it out."""
-        sums = self.cols * sum(len(tap.weight) for tap in self.taps)
-        words = self.rows * self.cols + self.cols
-        return 4 * words + 2 * (self.rows * self.cols * self.features + sums)
+        rows, cols = self.cell_shape
+        sums = cols * sum(len(tap.weight) for tap in self.taps)
+        return 4 * rows * cols + 2 * (len(self.cells.mean) * self.features + sums)
 
     def packed_lower(self) -> NDArray[np.int8]:
         """`cells.lower` as the C reads it, (cells, features (features - 1) / 2).
@@ -103,7 +113,7 @@ class PadimFullTables:
 
     def score(self, outputs: Outputs) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Cells uint32 (n, rows, cols) and image scores uint32 (n,)."""
-        cells = score_cells(outputs, self.taps, self.cells, self.rows, self.cols)
+        cells = score_cells(outputs, self.taps, self.cells, self.inside)
         return cells, cells.reshape(len(cells), -1).max(axis=1)
 
 
@@ -148,7 +158,8 @@ class Model:
 
     Attributes:
         windows: tap pixels of a cell along each axis.
-        mean: (cells, channels) of all taps side by side.
+        inside: bool (rows, cols), the cells that count.
+        mean: (cells inside, channels) of all taps side by side.
         covariance: (cells, channels, channels).
         projection: (channels, features); a feature's variance, ridge included, is 1 on average.
         lower: `L^-1` (cells, features, features).
@@ -156,6 +167,7 @@ class Model:
     """
 
     windows: tuple[int, ...]
+    inside: Inside
     mean: _Floats
     covariance: _Floats
     projection: _Floats
@@ -171,7 +183,11 @@ class Model:
 
 
 def fit(
-    batches: Batches, values: Sequence[Value], channels: int | None, table_bytes: int
+    batches: Batches,
+    values: Sequence[Value],
+    channels: int | None,
+    table_bytes: int,
+    roi: Inside | None = None,
 ) -> PadimFullTables:
     """Fits on int8 taps of training normals in one pass, and freezes.
 
@@ -181,23 +197,27 @@ def fit(
         channels: features to keep, rounded down to a multiple of 4; None for `DEFAULT_FEATURES`, or
             what `table_bytes` holds.
         table_bytes: most flash of the tables.
+        roi: mask of the picture, True where it counts; None for all of it.
 
     Raises:
         VadgenError: fewer than 2 pictures, grids that do not nest, or tables that do not fit.
     """
     windows = _windows(values)
-    features = choose_features(values, channels, table_bytes)
+    features = choose_features(values, channels, table_bytes, roi)
+    inside = cells_of(roi, *_grid(values))
     scales = [value.scale for value in values]
     # int8 features are no more certain than their rounding.
     floor = float(np.mean([scale**2 / 12 for scale in scales]))
-    return freeze(fit_model(batches(), scales, windows, features, floor), values)
+    return freeze(fit_model(batches(), scales, windows, inside, features, floor), values)
 
 
-def empty(values: Sequence[Value], channels: int | None, table_bytes: int) -> PadimFullTables:
+def empty(
+    values: Sequence[Value], channels: int | None, table_bytes: int, roi: Inside | None = None
+) -> PadimFullTables:
     """Tables of zeros with the shapes that `fit` would give: for budgets."""
-    features = choose_features(values, channels, table_bytes)
-    rows, cols = _grid(values)
-    n = rows * cols
+    features = choose_features(values, channels, table_bytes, roi)
+    inside = cells_of(roi, *_grid(values))
+    n = int(inside.sum())
     taps = tuple(
         FullTap(w, np.zeros((v.channels, features), np.int16), np.zeros(features, np.int32), 1)
         for v, w in zip(values, _windows(values), strict=True)
@@ -209,7 +229,7 @@ def empty(values: Sequence[Value], channels: int | None, table_bytes: int) -> Pa
         np.zeros((n, features), np.uint16),
         1,
     )
-    return PadimFullTables(taps, cells, rows, cols)
+    return PadimFullTables(taps, cells, inside)
 
 
 def score_float(
@@ -223,21 +243,25 @@ def score_float(
         tables: the frozen detector, for its sizes.
     """
     windows = tuple(tap.window for tap in tables.taps)
-    scales = [1.0] * len(windows)
-    model = fit_model(train, scales, windows, tables.features, 1e-12)
-    found = [model.distances(averages(taps, scales, windows)) for taps in test]
-    cells = smooth(np.concatenate(found).reshape(-1, *tables.cell_shape)) / 2**SMOOTH_BITS
+    scales, inside = [1.0] * len(windows), tables.inside
+    model = fit_model(train, scales, windows, inside, tables.features, 1e-12)
+    found = np.concatenate([model.distances(averages(t, scales, windows, inside)) for t in test])
+    distances = np.zeros((len(found), *inside.shape))
+    distances[:, inside] = found
+    cells = smooth(distances, inside) / 2**SMOOTH_BITS
     return cells, cells.reshape(len(cells), -1).max(axis=1)
 
 
-def choose_features(values: Sequence[Value], channels: int | None, table_bytes: int) -> int:
+def choose_features(
+    values: Sequence[Value], channels: int | None, table_bytes: int, roi: Inside | None = None
+) -> int:
     """How many features a cell gets, a multiple of 4.
 
     Raises:
         VadgenError: more than there are channels, or more than the flash holds.
     """
     _windows(values)
-    rows, cols = _grid(values)
+    inside = cells_of(roi, *_grid(values))
     tap_channels = [value.channels for value in values]
     most = min(sum(tap_channels), MAX_FEATURES) // 4 * 4
     if channels is not None and not 4 <= channels <= most:
@@ -247,14 +271,12 @@ def choose_features(values: Sequence[Value], channels: int | None, table_bytes: 
         )
     wanted = channels // 4 * 4 if channels is not None else min(most, DEFAULT_FEATURES)
     fitting = [
-        d
-        for d in range(4, wanted + 1, 4)
-        if _flash_bytes(tap_channels, rows * cols, d) <= table_bytes
+        d for d in range(4, wanted + 1, 4) if _flash_bytes(tap_channels, inside, d) <= table_bytes
     ]
     if not fitting or (channels is not None and fitting[-1] < wanted):
         least = wanted if channels is not None else 4
         raise VadgenError(
-            f"PaDiM's tables take {_flash_bytes(tap_channels, rows * cols, least):,} bytes with "
+            f"PaDiM's tables take {_flash_bytes(tap_channels, inside, least):,} bytes with "
             f"{least} features a cell; {max(table_bytes, 0):,} bytes of flash are left",
             f"--channels {fitting[-1]} fits"
             if fitting
@@ -264,10 +286,12 @@ def choose_features(values: Sequence[Value], channels: int | None, table_bytes: 
     return fitting[-1]
 
 
-def averages(taps: Taps, scales: Sequence[float], windows: Sequence[int]) -> _Floats:
-    """All taps side by side on the coarsest grid, (n, cells, channels), zero points left in."""
+def averages(
+    taps: Taps, scales: Sequence[float], windows: Sequence[int], inside: Inside
+) -> _Floats:
+    """All taps side by side on the coarsest grid, zero points left in: (n, cells, channels)."""
     parts = [
-        window_sums(np.asarray(tap), window) * (scale / window**2)
+        window_sums(np.asarray(tap), window, inside) * (scale / window**2)
         for tap, scale, window in zip(taps, scales, windows, strict=True)
     ]
     return np.concatenate(parts, axis=2)
@@ -277,6 +301,7 @@ def fit_model(
     batches: Iterable[Taps],
     scales: Sequence[float],
     windows: tuple[int, ...],
+    inside: Inside,
     features: int,
     floor: float,
 ) -> Model:
@@ -286,6 +311,7 @@ def fit_model(
         batches: taps of training normals; read once.
         scales: real units of a tap's step.
         windows: tap pixels of a cell along each axis.
+        inside: bool (rows, cols), the cells that count.
         features: features of a cell.
         floor: least variance, in real units squared.
 
@@ -294,7 +320,7 @@ def fit_model(
     """
     moments = CellMoments()
     for taps in batches:
-        moments.add(averages(taps, scales, windows))
+        moments.add(averages(taps, scales, windows, inside))
     if moments.count < 2:
         raise VadgenError("PaDiM needs at least 2 pictures to fit on", "add pictures of good parts")
     covariance = moments.covariance()
@@ -308,7 +334,7 @@ def fit_model(
     root = np.linalg.cholesky(own)
     spread = np.diagonal(root, axis1=1, axis2=2).copy()
     lower = np.tril(np.linalg.inv(root / spread[:, None, :]))
-    return Model(windows, moments.mean, covariance, projection, lower, spread)
+    return Model(windows, inside, moments.mean, covariance, projection, lower, spread)
 
 
 def freeze(model: Model, values: Sequence[Value]) -> PadimFullTables:
@@ -341,7 +367,7 @@ def freeze(model: Model, values: Sequence[Value]) -> PadimFullTables:
         np.clip(np.rint(scale * 2.0**scale_shift), 0, 65535).astype(np.uint16),
         scale_shift,
     )
-    return PadimFullTables(tuple(taps), cells, *_grid(values))
+    return PadimFullTables(tuple(taps), cells, model.inside)
 
 
 def _reach(model: Model, origin: _Floats, part: slice) -> float:
@@ -402,7 +428,9 @@ def _windows(values: Sequence[Value]) -> tuple[int, ...]:
     return windows
 
 
-def _flash_bytes(channels: Sequence[int], cells: int, features: int) -> int:
-    """mean, scale, lower and shift of the cells; weight and bias of the taps."""
+def _flash_bytes(channels: Sequence[int], inside: Inside, features: int) -> int:
+    """mean, scale, lower and shift of the cells; their runs; weight and bias of the taps."""
     own = 4 * features + features * (features - 1) // 2 + 1
-    return cells * own + sum(2 * n * features + 4 * features for n in channels)
+    runs = runs_of(inside).nbytes + runs_of(inside.T).nbytes
+    taps = sum(2 * n * features + 4 * features for n in channels)
+    return int(inside.sum()) * own + runs + taps

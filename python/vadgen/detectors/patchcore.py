@@ -6,7 +6,7 @@ import itertools
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from vadgen.ref.patchcore import (
     score_cells,
     score_cells_pqnn,
 )
+from vadgen.ref.roi import Inside, Runs, cells_of, coarser, runs_of
 
 Search = Literal["adc", "pqnn", "flat"]
 Outputs = tuple[NDArray[np.int8], ...]  # (n, height, width, channels) a tap
@@ -44,16 +45,25 @@ class Geometry:
         values: the taps as the backbone gives them, in its order.
         taps: their windows and places; multipliers and shifts are 0 until the scale is known.
         levels: resolutions, coarsest first.
+        inside: bool (rows, cols), the cells of the finest level that count.
     """
 
     values: tuple[Value, ...]
     taps: tuple[Tap, ...]
     levels: tuple[Level, ...]
+    inside: Inside
 
     @property
     def dims(self) -> int:
         """Length of a feature vector."""
         return self.levels[-1].end_dim
+
+    def covering(self) -> tuple[Inside, ...]:
+        """By level, the cells that count or cover one that does."""
+        found = [self.inside]
+        for level in self.levels[-2::-1]:
+            found.append(coarser(found[-1], level.rows, level.cols))
+        return tuple(found[::-1])
 
 
 @dataclass(frozen=True)
@@ -131,17 +141,21 @@ class PatchcoreTables:
 
     def score(self, outputs: Outputs) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Cells uint32 (n, rows, cols) and image scores uint32 (n,)."""
-        features = queries(outputs, self.geometry.taps, self.geometry.levels)
+        inside = self.geometry.inside
+        features = queries(outputs, self.geometry.taps, self.geometry.levels)[:, inside]
+        cells = np.zeros((len(features), *inside.shape), np.uint32)
         if self.search == "pqnn" and isinstance(self.bank, PqBank):
-            cells, _ = score_cells_pqnn(
+            cells[:, inside], _ = score_cells_pqnn(
                 features, self.bank.codewords, self.bank.codes, self.n_candidates
             )
         else:
-            cells, _ = score_cells(features, self.bank.decode())
+            cells[:, inside], _ = score_cells(features, self.bank.decode())
         return cells, cells.reshape(len(cells), -1).max(axis=1)
 
 
-def lay_out(values: Sequence[Value], halve: bool | None = None) -> Geometry:
+def lay_out(
+    values: Sequence[Value], halve: bool | None = None, roi: Inside | None = None
+) -> Geometry:
     """Windows, levels and places of the taps' patches.
 
     Args:
@@ -149,6 +163,7 @@ def lay_out(values: Sequence[Value], halve: bool | None = None) -> Geometry:
         halve: average the finest taps to half their resolution (4x4 windows, stride 2) when there
             are coarser ones; None does so when they are four times finer than the coarsest. Seen
             on `transistor` and `magnetic_tile`: a quarter of the cells, and no AUROC lost.
+        roi: mask of the picture, True where it counts; None for all of it.
 
     Raises:
         VadgenError: when there are more taps or resolutions than the firmware takes.
@@ -178,14 +193,16 @@ def lay_out(values: Sequence[Value], halve: bool | None = None) -> Geometry:
             taps[i] = Tap(patch, index, dims - first)
             dims += values[i].channels
         levels.append(Level(*shape, first, dims))
-    return Geometry(tuple(values), tuple(taps[i] for i in range(len(values))), tuple(levels))
+    inside = cells_of(roi, levels[-1].rows, levels[-1].cols)
+    ordered = tuple(taps[i] for i in range(len(values)))
+    return Geometry(tuple(values), ordered, tuple(levels), inside)
 
 
 def features(outputs: Outputs, geometry: Geometry) -> NDArray[np.float32]:
     """Feature vectors in real units: window averages of `scale * (q - zero_point)`.
 
     Returns:
-        float32 (n, rows, cols, D).
+        float32 (n, cells that count, D).
     """
     last = geometry.levels[-1]
     out = np.empty((len(outputs[0]), last.rows, last.cols, geometry.dims), np.float32)
@@ -194,7 +211,7 @@ def features(outputs: Outputs, geometry: Geometry) -> NDArray[np.float32]:
         first = geometry.levels[tap.level].first_dim + tap.first_dim
         mean = window_sums(output, tap.patch) * np.float32(value.scale / tap.patch.window**2)
         out[..., first : first + value.channels] = mean[:, y][:, :, x]
-    return out
+    return out[:, geometry.inside]
 
 
 def check_options(options: Options, dims: int) -> None:
@@ -223,7 +240,13 @@ def check_options(options: Options, dims: int) -> None:
     check_sizes(dims, options.subspaces(dims), options.centroids, n)
 
 
-def fit(batches: Batches, values: Sequence[Value], options: Options, seed: int) -> PatchcoreTables:
+def fit(
+    batches: Batches,
+    values: Sequence[Value],
+    options: Options,
+    seed: int,
+    roi: Inside | None = None,
+) -> PatchcoreTables:
     """Selects the bank from the training normals and freezes it.
 
     Args:
@@ -231,11 +254,12 @@ def fit(batches: Batches, values: Sequence[Value], options: Options, seed: int) 
         values: the taps' shapes, scales and zero points, finest first.
         options: see `Options`.
         seed: of every random choice.
+        roi: mask of the picture, True where it counts; None for all of it.
 
     Raises:
         VadgenError: when there are fewer patches than rows, or sizes do not divide.
     """
-    geometry = lay_out(values, options.halve)
+    geometry = lay_out(values, options.halve, roi)
     check_options(options, geometry.dims)
     rng = np.random.default_rng(seed)
     coreset = BatchedCoreset(options.n_codes, geometry.dims, options.coreset_memory, rng)
@@ -279,7 +303,7 @@ def _with_step(geometry: Geometry, step: float) -> Geometry:
         multiplier, shift = patch_multiplier(value.scale / (tap.patch.window**2 * step))
         patch = Patch(tap.patch.zero_point, tap.patch.window, tap.patch.stride, multiplier, shift)
         taps.append(Tap(patch, tap.level, tap.first_dim))
-    return Geometry(geometry.values, tuple(taps), geometry.levels)
+    return replace(geometry, taps=tuple(taps))
 
 
 def patch_multiplier(real: float) -> tuple[int, int]:
@@ -367,6 +391,15 @@ class _TapFields:
 
 
 @dataclass(frozen=True, eq=False)
+class _LevelFields:
+    rows: int
+    cols: int
+    first_dim: int
+    end_dim: int
+    runs: Runs
+
+
+@dataclass(frozen=True, eq=False)
 class PatchcoreCode:
     """The tables as `templates/detectors/patchcore.h.j2` prints them."""
 
@@ -380,7 +413,7 @@ class PatchcoreCode:
     codewords: NDArray[np.int8] | None
     parts: tuple[_Part, ...]
     taps: tuple[_TapFields, ...]
-    levels: tuple[Level, ...]
+    levels: tuple[_LevelFields, ...]
     warm_start: int
     table_bytes: int
     table_words: int
@@ -438,7 +471,10 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
         codewords=None if isinstance(bank, FlatBank) else bank.codewords,
         parts=parts,
         taps=tuple(taps),
-        levels=geometry.levels,
+        levels=tuple(
+            _LevelFields(level.rows, level.cols, level.first_dim, level.end_dim, runs_of(inside))
+            for level, inside in zip(geometry.levels, geometry.covering(), strict=True)
+        ),
         warm_start=int(tables.search != "pqnn"),
         table_bytes=max(part.row_bytes for part in parts),
         table_words=table_words(tables),
@@ -597,11 +633,12 @@ def _centroid_cost(sub_dims: int) -> float:
 
 def instructions(geometry: Geometry, options: Options) -> int:
     """Estimate of the detector's instructions for one image on a Cortex-M7."""
-    levels, n = geometry.levels, options.n_codes
-    total = sum(_PATCH * v.rows * v.cols * v.dims for v in levels)
+    n = options.n_codes
+    counts = [int(inside.sum()) for inside in geometry.covering()]
+    total = sum(_PATCH * c * v.dims for c, v in zip(counts, geometry.levels, strict=True))
     share = 1.0
-    for level, row_bytes in zip(levels, level_row_bytes(geometry, options), strict=True):
-        cells, rows = level.rows * level.cols, n * share
+    for cells, row_bytes in zip(counts, level_row_bytes(geometry, options), strict=True):
+        rows = n * share
         if options.is_flat8:
             total += cells * rows * (4.7 * row_bytes + _ROW)
         else:
@@ -616,8 +653,7 @@ def instructions(geometry: Geometry, options: Options) -> int:
             total += cells * min(build + scan, direct) * (2 if options.search == "pqnn" else 1)
         share = share if options.search == "pqnn" else share * _STILL
     if options.search == "pqnn":
-        last = levels[-1]
-        total += last.rows * last.cols * options.n_candidates * 8 * geometry.dims
+        total += counts[-1] * options.n_candidates * 8 * geometry.dims
     return round(total)
 
 

@@ -30,6 +30,7 @@ from vadgen.detectors.patchcore import (
 from vadgen.detectors.pq import divisors
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Value
+from vadgen.ref.roi import Inside
 
 MAX_CODES = 4096
 LEAST_CODES = 256  # a bank of fewer rows is not chosen unless it is asked for
@@ -97,6 +98,7 @@ def pick(
     limits: Limits,
     base: Options,
     seed: int,
+    roi: Inside | None = None,
 ) -> tuple[Judged, ...]:
     """Fits one coreset and weighs the banks that its rows make within the limits.
 
@@ -115,6 +117,7 @@ def pick(
         limits: what the board has left.
         base: options that are not chosen here.
         seed: of every random choice.
+        roi: mask of the picture, True where it counts; None for all of it.
 
     Returns:
         All that were weighed, the chosen one first.
@@ -122,7 +125,7 @@ def pick(
     Raises:
         VadgenError: DOES_NOT_FIT when no bank that was asked for fits, with the least that does.
     """
-    geometry = lay_out(values, base.halve)
+    geometry = lay_out(values, base.halve, roi)
     options = fitting(geometry, given, limits, base)
     n_rows = max(o.n_codes for o in options)
     rng = np.random.default_rng(seed)
@@ -267,7 +270,7 @@ def _judge(
     painted: Outputs,
 ) -> Judged:
     cells, scores = tables.score(normals)
-    distances = cells.reshape(-1).astype(np.float64) * tables.scale
+    distances = cells[:, tables.geometry.inside].reshape(-1).astype(np.float64) * tables.scale
     taken = ledger(tables.geometry, option)
     return Judged(
         option,

@@ -15,6 +15,7 @@ from vadgen.lower import Program, lower
 from vadgen.pipeline.detector import Detector, estimate
 from vadgen.plan.planner import Plan, least_arena, make_plan
 from vadgen.recipe import Recipe
+from vadgen.ref.roi import Inside
 
 if TYPE_CHECKING:
     from vadgen.backbones.network import Network
@@ -88,7 +89,7 @@ def bank_limits(program: Program, board: Board, recipe: Recipe) -> Limits:
     )
 
 
-def largest_input(recipe: Recipe, board: Board, network: Network) -> int:
+def largest_input(recipe: Recipe, board: Board, network: Network, roi: Inside | None = None) -> int:
     """The largest of `SIZES` with which backbone and detector fit the board.
 
     Raises:
@@ -96,7 +97,7 @@ def largest_input(recipe: Recipe, board: Board, network: Network) -> int:
     """
     lacks: list[str] = []
     for size in SIZES:
-        lack = _lack(recipe, board, network, size)
+        lack = _lack(recipe, board, network, size, roi)
         if not lack:
             return size
         lacks.append(lack)
@@ -109,7 +110,12 @@ def largest_input(recipe: Recipe, board: Board, network: Network) -> int:
 
 
 def check_plan(
-    plan: Plan, detector: Detector, board: Board, recipe: Recipe, network: Network
+    plan: Plan,
+    detector: Detector,
+    board: Board,
+    recipe: Recipe,
+    network: Network,
+    roi: Inside | None = None,
 ) -> None:
     """Refuses a plan that cannot fit, before the compiler does.
 
@@ -120,12 +126,12 @@ def check_plan(
     if not lack:
         return
     assert recipe.input is not None
-    fits = [s for s in SIZES if s < recipe.input and not _lack(recipe, board, network, s)]
+    fits = [s for s in SIZES if s < recipe.input and not _lack(recipe, board, network, s, roi)]
     hint = f"--input {fits[0]} fits" if fits else "a smaller --width or fewer channels need less"
     raise VadgenError(f"the model does not fit {board.id}: {lack}", hint, Exit.DOES_NOT_FIT)
 
 
-def _lack(recipe: Recipe, board: Board, network: Network, size: int) -> str:
+def _lack(recipe: Recipe, board: Board, network: Network, size: int, roi: Inside | None) -> str:
     """What is missing at an input size; sizes do not depend on the pictures, so any ranges do."""
     from vadgen.quant.quantize import Ranges, quantize
 
@@ -133,7 +139,8 @@ def _lack(recipe: Recipe, board: Board, network: Network, size: int) -> str:
     program = lower(quantize(network, Ranges(size, size, -ones, ones)))
     values = [program.values[i] for i in program.outputs]
     try:
-        state_bytes, table_bytes = estimate(recipe, values, bank_limits(program, board, recipe))
+        limits = bank_limits(program, board, recipe)
+        state_bytes, table_bytes = estimate(recipe, values, limits, roi)
     except VadgenError as error:
         if error.code != Exit.DOES_NOT_FIT:
             raise

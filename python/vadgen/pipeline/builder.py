@@ -39,7 +39,7 @@ from vadgen.pipeline.compiler import (
     write_generated,
     write_vectors,
 )
-from vadgen.pipeline.data import open_dataset, parity_images
+from vadgen.pipeline.data import Region, open_dataset, open_region, parity_images
 from vadgen.pipeline.evaluation import Evaluation, evaluate_scores, metrics_json, score_pictures
 from vadgen.pipeline.floats import evaluate_float
 from vadgen.pipeline.manifest import code_digest, sha256_text, write_json, write_manifest
@@ -100,6 +100,7 @@ class Made:
     board: Board
     dataset: Dataset
     data_sha: str
+    region: Region
     shipped: Shipped
     plan: Plan
     calibrated: Calibrated
@@ -138,23 +139,29 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
     progress.step("Read the data set")
     dataset = open_dataset(recipe)
     data_sha = dataset.sha256()
+    region = open_region(recipe, dataset)
     network = open_network(recipe)
     if recipe.input is None:
         progress.step(f"Choose the input size for {board.id}")
-        wanted = sha256_text(code_digest(), repr(recipe), repr(board), network_digest(network))
-        size = remembered("input", wanted, partial(largest_input, recipe, board, network))
+        wanted = sha256_text(
+            code_digest(), repr(recipe), repr(board), network_digest(network), region.sha256 or ""
+        )
+        find = partial(largest_input, recipe, board, network, region.mask)
+        size = remembered("input", wanted, find)
         recipe = replace(recipe, input=size)
     backbone = make_backbone(recipe, network, dataset, data_sha, progress)
     train, notes = features(backbone, dataset.train, data_sha, progress)
-    said = [f"training: {line}" for line in notes]
-    key = sha256_text(backbone.key, data_sha)
+    said = [*region.notes, *(f"training: {line}" for line in notes)]
+    key = sha256_text(backbone.key, data_sha, region.sha256 or "")
     weighed: tuple[Judged, ...] = ()
     if recipe.detector == "patchcore":
-        recipe, weighed = choose_bank(recipe, board, backbone, dataset.train, train, key, progress)
+        recipe, weighed = choose_bank(
+            recipe, board, backbone, dataset.train, train, region.mask, key, progress
+        )
     progress.step(f"Fit {recipe.detector} on {len(dataset.train)} pictures")
     values = [backbone.program.values[i] for i in backbone.program.outputs]
     left = table_budget(backbone.program, board, recipe)
-    calibrated = calibrate_detector(recipe, values, train, left, key)
+    calibrated = calibrate_detector(recipe, values, train, left, key, region.mask)
 
     progress.step("Plan and generate the C")
     shipped = Shipped(
@@ -163,7 +170,7 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         backbone.input_table,
         calibrated.detector,
         calibrated.threshold,
-        f"recipe {recipe_hash(recipe, data_sha256=data_sha)[:16]}",
+        f"recipe {recipe_hash(recipe, data_sha256=data_sha, roi_sha256=region.sha256)[:16]}",
     )
     shipped.save(work)
     plan = make_plan(
@@ -172,7 +179,7 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         shipped.detector.state_bytes,
         arena_budget(shipped.program, board),
     )
-    check_plan(plan, shipped.detector, board, recipe, network)
+    check_plan(plan, shipped.detector, board, recipe, network, region.mask)
     write_json(work / "plan.json", explain_plan(plan))
     generated = write_generated(
         work, plan, shipped.source, input_table=shipped.input_table, detector=shipped.code()
@@ -203,6 +210,7 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         )
         said += [f"test: {line}" for line in seen.lines()]
         evaluation = evaluate_scores(dataset, shipped, runs)
+        said += evaluation.notes()
         evaluation_float = evaluate_float(
             network, shipped, dataset, data_sha, calibrated.fitted, recipe, progress
         )
@@ -238,6 +246,7 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         board,
         dataset,
         data_sha,
+        region,
         shipped,
         plan,
         calibrated,
@@ -285,13 +294,15 @@ def by_part(plan: Plan, counts: Counts) -> dict[str, int]:
 def _facts(made: Made) -> dict[str, Any]:
     """What the manifest says beside the files' digests."""
     detector, board = made.shipped.detector, made.board
+    recipe = canonical_json(made.recipe, data_sha256=made.data_sha, roi_sha256=made.region.sha256)
     return {
         "board": board.id,
         "abi": ABI,
-        "recipe": json.loads(canonical_json(made.recipe, data_sha256=made.data_sha)),
+        "recipe": json.loads(recipe),
         "seed": made.recipe.seed,
         "input": made.shipped.input_size,
         "detector": {"name": detector.name, "title": detector.title},
+        "cells": {"inside": int(detector.inside.sum()), "all": detector.inside.size},
         "weighed": weighed_json(made.weighed),
         "threshold": asdict(made.shipped.threshold),
         "data": {"name": made.dataset.name, "sha256": made.data_sha},

@@ -15,6 +15,7 @@ from vadgen.pipeline.cache import Outputs, remembered
 from vadgen.pipeline.detector import Detector, detector_of, fit_detector
 from vadgen.pipeline.manifest import sha256_text
 from vadgen.recipe import Recipe, canonical_json
+from vadgen.ref.roi import Inside
 from vadgen.threshold import (
     Threshold,
     conformal_threshold,
@@ -50,7 +51,12 @@ def fitted_on(count: int, recipe: Recipe) -> NDArray[np.int64]:
 
 
 def calibrate_detector(
-    recipe: Recipe, values: Sequence[Value], train: Outputs, table_bytes: int, features_key: str
+    recipe: Recipe,
+    values: Sequence[Value],
+    train: Outputs,
+    table_bytes: int,
+    features_key: str,
+    roi: Inside | None = None,
 ) -> Calibrated:
     """Fits on the training normals; cached.
 
@@ -62,14 +68,15 @@ def calibrate_detector(
         values: shape and quantization of each tap.
         train: int8 taps (n, rows, cols, channels) of good pictures.
         table_bytes: flash that the detector's tables may take.
-        features_key: digest of all that the taps depend on.
+        features_key: digest of all that the taps and the mask depend on.
+        roi: mask of the picture, True where it counts; None for all of it.
 
     Raises:
         VadgenError: too few pictures for alpha or for the detector.
     """
 
     def make() -> tuple[Any, ...]:
-        made = _calibrate(recipe, values, train, table_bytes)
+        made = _calibrate(recipe, values, train, table_bytes, roi)
         return made.detector.tables, made.threshold, made.held_out, made.fitted
 
     key = sha256_text(features_key, canonical_json(recipe), str(table_bytes))
@@ -78,12 +85,16 @@ def calibrate_detector(
 
 
 def _calibrate(
-    recipe: Recipe, values: Sequence[Value], train: Outputs, table_bytes: int
+    recipe: Recipe,
+    values: Sequence[Value],
+    train: Outputs,
+    table_bytes: int,
+    roi: Inside | None,
 ) -> Calibrated:
     count = len(train[0])
 
     def fit(chosen: NDArray[np.int64]) -> Detector:
-        return fit_detector(recipe, values, lambda: batches_of(train, chosen), table_bytes)
+        return fit_detector(recipe, values, lambda: batches_of(train, chosen), table_bytes, roi)
 
     def scores(detector: Detector, chosen: NDArray[np.int64]) -> NDArray[np.uint32]:
         return np.concatenate([detector.score(batch)[1] for batch in batches_of(train, chosen)])

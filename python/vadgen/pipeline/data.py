@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,27 @@ from numpy.typing import NDArray
 from vadgen.data.dataset import Dataset
 from vadgen.data.demo import write_demo
 from vadgen.data.folder import load_dataset
-from vadgen.data.images import load_rgb
+from vadgen.data.images import image_size, load_rgb, load_roi
 from vadgen.pipeline.cache import cached
-from vadgen.pipeline.manifest import code_digest, sha256_text
+from vadgen.pipeline.manifest import code_digest, sha256_file, sha256_text
 from vadgen.recipe import Recipe
 
 PARITY_IMAGES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The recipe's region of interest.
+
+    Attributes:
+        mask: bool (height, width) over the whole picture, or None: all of it counts.
+        sha256: digest of the mask's file, or None.
+        notes: what the user may want to know of it.
+    """
+
+    mask: NDArray[np.bool_] | None = None
+    sha256: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def open_dataset(recipe: Recipe) -> Dataset:
@@ -28,6 +44,27 @@ def open_dataset(recipe: Recipe) -> Dataset:
 
     key = sha256_text(code_digest("data"), str(recipe.seed))
     return load_dataset(cached("demo", key, make) / "demo")
+
+
+def open_region(recipe: Recipe, dataset: Dataset) -> Region:
+    """The recipe's region of interest; a mask of another size is stretched over the pictures.
+
+    Raises:
+        VadgenError: the mask cannot be read, or is black all over.
+    """
+    if recipe.roi is None:
+        return Region()
+    mask = load_roi(recipe.roi)
+    height, width = mask.shape
+    share = f"region of interest: {100 * mask.mean():.0f} % of the picture"
+    notes = [share]
+    frame = image_size(dataset.train[0])
+    if frame != (width, height):
+        notes.append(
+            f"region of interest: the mask of {width}x{height} is stretched over pictures of "
+            f"{frame[0]}x{frame[1]}"
+        )
+    return Region(mask, sha256_file(recipe.roi), tuple(notes))
 
 
 def parity_images(dataset: Dataset, size: int) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vadgen.lower import Value
 from vadgen.pipeline.cache import Outputs
 from vadgen.recipe import PatchcoreOptions, Recipe
+from vadgen.ref.roi import Inside
 
 if TYPE_CHECKING:
     from vadgen.detectors.patchcore import Options
@@ -29,7 +30,7 @@ class Detector:
         name: stem of its templates.
         title: for people, as in "PatchCore, 1000 rows of 16 codes".
         tables: its frozen dataclass, which `save_frozen` can write.
-        cell_shape: rows and columns of its scores.
+        inside: bool (rows, cols), the cells that count; the others score 0.
         state_bytes: RAM over one image.
         table_bytes: flash of its tables.
         code: the tables as its templates know them.
@@ -40,16 +41,26 @@ class Detector:
     name: str
     title: str
     tables: Any
-    cell_shape: tuple[int, int]
+    inside: Inside
     state_bytes: int
     table_bytes: int
     code: Any
     score: Callable[[Outputs], Scores]
     score_note: str
 
+    @property
+    def cell_shape(self) -> tuple[int, int]:
+        """Rows and columns of its scores."""
+        rows, cols = self.inside.shape
+        return rows, cols
+
 
 def fit_detector(
-    recipe: Recipe, values: Sequence[Value], batches: Batches, table_bytes: int
+    recipe: Recipe,
+    values: Sequence[Value],
+    batches: Batches,
+    table_bytes: int,
+    roi: Inside | None = None,
 ) -> Detector:
     """Fits the recipe's detector on the int8 taps of training normals and freezes it.
 
@@ -58,18 +69,21 @@ def fit_detector(
         values: shape and quantization of each tap.
         batches: gives the taps in batches, each time it is called.
         table_bytes: flash that its tables may take.
+        roi: mask of the picture, True where it counts; None for all of it.
     """
     from vadgen.detectors import padim, padim_full, patchcore
 
     channels = recipe.padim.channels
     if recipe.detector == "padim" and recipe.padim.variant == "full":
-        return detector_of(padim_full.fit(batches, values, channels, table_bytes))
+        return detector_of(padim_full.fit(batches, values, channels, table_bytes, roi))
     if recipe.detector == "padim":
-        return detector_of(padim.fit(batches, values, channels, table_bytes, recipe.seed))
-    return detector_of(patchcore.fit(batches, values, patchcore_options(recipe), recipe.seed))
+        return detector_of(padim.fit(batches, values, channels, table_bytes, recipe.seed, roi))
+    return detector_of(patchcore.fit(batches, values, patchcore_options(recipe), recipe.seed, roi))
 
 
-def estimate(recipe: Recipe, values: Sequence[Value], limits: Limits) -> tuple[int, int]:
+def estimate(
+    recipe: Recipe, values: Sequence[Value], limits: Limits, roi: Inside | None = None
+) -> tuple[int, int]:
     """Bytes of RAM over one image and of flash that the recipe's detector takes, before the fit.
 
     Of PatchCore's banks that fit, the one that takes least RAM counts.
@@ -81,10 +95,10 @@ def estimate(recipe: Recipe, values: Sequence[Value], limits: Limits) -> tuple[i
 
     if recipe.detector == "padim":
         empty = padim_full.empty if recipe.padim.variant == "full" else padim.empty
-        tables = empty(values, recipe.padim.channels, limits.flash_bytes)
+        tables = empty(values, recipe.padim.channels, limits.flash_bytes, roi)
         return tables.state_bytes, tables.flash_bytes
     base = patchcore_options(recipe)
-    geometry = patchcore.lay_out(values, base.halve)
+    geometry = patchcore.lay_out(values, base.halve, roi)
     banks = picker.fitting(geometry, bank_given(recipe.patchcore), limits, base)
     least = min((patchcore.ledger(geometry, bank) for bank in banks), key=lambda b: b.ram_bytes)
     return least.ram_bytes, least.flash_bytes
@@ -99,7 +113,7 @@ def detector_of(tables: Any) -> Detector:
             "padim_full",
             f"PaDiM, full covariance of {tables.features} features",
             tables,
-            tables.cell_shape,
+            tables.inside,
             tables.state_bytes,
             tables.flash_bytes,
             tables,
@@ -112,7 +126,7 @@ def detector_of(tables: Any) -> Detector:
             "padim",
             f"diagonal PaDiM, {kept} of {sum(tables.n_channels)} channels",
             tables,
-            tables.cell_shape,
+            tables.inside,
             tables.state_bytes,
             tables.flash_bytes,
             tables,
@@ -126,9 +140,11 @@ def detector_of(tables: Any) -> Detector:
         "patchcore",
         f"PatchCore, {patchcore.summary(tables)}",
         tables,
-        tables.cell_shape,
+        tables.geometry.inside,
         patchcore.state_bytes(tables),
-        words + sum(part.rows.nbytes for part in code.parts),
+        words
+        + sum(part.rows.nbytes for part in code.parts)
+        + sum(level.runs.nbytes for level in code.levels),
         code,
         tables.score,
         f"A score s is a distance of s * {tables.scale:.9g} in feature units.",

@@ -16,7 +16,7 @@ from vadgen.pipeline.backbone import BATCH
 from vadgen.pipeline.parity import Run
 from vadgen.pipeline.shipped import Shipped
 from vadgen.progress import Progress
-from vadgen.report.heatmap import upsample
+from vadgen.report.heatmap import map_of, pixels_of
 
 Scorer = Callable[[NDArray[np.uint8]], Run]
 
@@ -30,21 +30,35 @@ class Evaluation:
         scores: (n,) image scores.
         cells: (n, rows, cols) cell scores.
         metrics: of the model.
+        left_out: pictures whose labelled defect lies outside the region of interest: no metric
+            counts them.
     """
 
     items: tuple[LabelledImage, ...]
     scores: NDArray[Any]
     cells: NDArray[Any]
     metrics: Metrics
+    left_out: int
+
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of the metrics should know."""
+        if not self.left_out:
+            return ()
+        return (
+            f"test: {self.left_out} pictures have their defect outside the region of interest; no "
+            "metric counts them",
+        )
 
 
 def evaluate_scores(dataset: Dataset, shipped: Shipped, runs: Sequence[Run]) -> Evaluation:
     """Metrics of the shipped model from its runs over the test pictures, in their order."""
-    shape = shipped.detector.cell_shape
+    inside = shipped.detector.inside
     scores = np.concatenate([run.scores for run in runs if run.scores is not None])
-    cells = np.concatenate([run.cells.reshape(-1, *shape) for run in runs if run.cells is not None])
+    cells = np.concatenate(
+        [run.cells.reshape(-1, *inside.shape) for run in runs if run.cells is not None]
+    )
     threshold = shipped.threshold.value
-    return evaluate_maps(dataset, shipped.input_size, scores, cells, threshold)
+    return evaluate_maps(dataset, shipped.input_size, scores, cells, inside, threshold)
 
 
 def evaluate_maps(
@@ -52,6 +66,7 @@ def evaluate_maps(
     size: int,
     scores: NDArray[Any],
     cells: NDArray[Any],
+    inside: NDArray[np.bool_],
     threshold: int | None = None,
 ) -> Evaluation:
     """Metrics from scores of the test pictures, in their order.
@@ -61,15 +76,24 @@ def evaluate_maps(
         size: side of the input in pixels, at which pixels are counted.
         scores: (n,).
         cells: (n, rows, cols), brought to `size` bilinearly.
+        inside: (rows, cols), the cells that count.
         threshold: the shipped one.
     """
-    labels = np.array([item.is_anomalous for item in dataset.test])
     masks = [
         None if item.mask is None else load_mask(item.mask, image_size(item.path), size)
         for item in dataset.test
     ]
-    maps = _Maps(cells, size) if any(mask is not None for mask in masks) else None
-    return Evaluation(dataset.test, scores, cells, evaluate(scores, labels, maps, masks, threshold))
+    region = None if inside.all() else pixels_of(inside, size, size)
+    kept = [
+        i
+        for i, mask in enumerate(masks)
+        if mask is None or region is None or not mask.any() or (mask & region).any()
+    ]
+    labels = np.array([dataset.test[i].is_anomalous for i in kept])
+    known = [masks[i] for i in kept]
+    maps = _Maps(cells[kept], inside, size) if any(mask is not None for mask in known) else None
+    metrics = evaluate(scores[kept], labels, maps, known, threshold, region)
+    return Evaluation(dataset.test, scores, cells, metrics, len(masks) - len(kept))
 
 
 def score_pictures(
@@ -99,14 +123,15 @@ def metrics_json(metrics: Metrics) -> dict[str, float | None]:
 class _Maps(Sequence[NDArray[np.float32]]):
     """Pixel maps made when they are asked for, so that memory holds one."""
 
-    def __init__(self, cells: NDArray[Any], size: int) -> None:
-        self._cells, self._size = cells, size
+    def __init__(self, cells: NDArray[Any], inside: NDArray[np.bool_], size: int) -> None:
+        self._cells, self._inside, self._size = cells, inside, size
 
     def __len__(self) -> int:
         return len(self._cells)
 
     def __getitem__(self, index: Any) -> Any:
-        return upsample(self._cells[index], self._size, self._size).astype(np.float32)
+        drawn = map_of(self._cells[index], self._inside, self._size, self._size)
+        return drawn.astype(np.float32)
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         return (self[i] for i in range(len(self)))

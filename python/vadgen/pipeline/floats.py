@@ -41,6 +41,7 @@ class _Kept:
     scores: NDArray[np.float32]
     cells: NDArray[np.float32]
     metrics: Metrics
+    left_out: int
 
 
 def evaluate_float(
@@ -63,7 +64,7 @@ def evaluate_float(
         recipe: its seed, and how the memory bank is gathered.
         progress: told the step.
     """
-    size, tables = shipped.input_size, shipped.detector.tables
+    size, tables, inside = shipped.input_size, shipped.detector.tables, shipped.detector.inside
     train = [dataset.train[i] for i in fitted.tolist()]
     test = [item.path for item in dataset.test]
 
@@ -80,19 +81,22 @@ def evaluate_float(
         progress.step("Score the test pictures with the float model")
         if isinstance(tables, padim.PadimTables):
             kept = [tap.channels for tap in tables.taps]
-            cells: NDArray[Any] = padim.score_float(tracked(), batches(test), kept)[0]
+            found = padim.score_float(tracked(), batches(test), kept, inside)
+            cells: NDArray[Any] = found[0]
         elif isinstance(tables, padim_full.PadimFullTables):
             cells = padim_full.score_float(tracked(), batches(test), tables)[0]
         else:
             cells = _patchcore_cells(tracked, batches(test), tables, recipe)
-        made = evaluate_maps(dataset, size, cells.reshape(len(cells), -1).max(axis=1), cells)
-        return _Kept(made.scores, made.cells, made.metrics)
+        scores = cells.reshape(len(cells), -1).max(axis=1)
+        made = evaluate_maps(dataset, size, scores, cells, inside)
+        return _Kept(made.scores, made.cells, made.metrics, made.left_out)
 
     names = [str(p) for p in (*train, *test)]
     settings = f"{shipped.detector.title} {size} {recipe.seed} {recipe.memory}"
-    key = sha256_text(code_digest(), data_sha, network_digest(network), settings, *names)
+    region = inside.astype(np.uint8).tobytes().hex()
+    key = sha256_text(code_digest(), data_sha, network_digest(network), settings, region, *names)
     kept = remembered("float", key, make)
-    return Evaluation(dataset.test, kept.scores, kept.cells, kept.metrics)
+    return Evaluation(dataset.test, kept.scores, kept.cells, kept.metrics, kept.left_out)
 
 
 def _patchcore_cells(
@@ -124,8 +128,10 @@ def _patchcore_cells(
                 for x in np.array_split(flat, max(1, len(flat) // 4096))
             ]
         )
-        cells.append(np.sqrt(np.maximum(nearest, 0)).reshape(features.shape[:3]))
-    return np.concatenate(cells).astype(np.float32)
+        found = np.zeros((len(features), *geometry.inside.shape), np.float32)
+        found[:, geometry.inside] = np.sqrt(np.maximum(nearest, 0)).reshape(features.shape[:2])
+        cells.append(found)
+    return np.concatenate(cells)
 
 
 def _features(taps: Taps, geometry: patchcore.Geometry) -> NDArray[np.float32]:
@@ -139,4 +145,4 @@ def _features(taps: Taps, geometry: patchcore.Geometry) -> NDArray[np.float32]:
         first = geometry.levels[tap.level].first_dim + tap.first_dim
         mean = sums * np.float32(1 / (_STEPS * patch.window**2))
         out[..., first : first + values.shape[-1]] = mean[:, y][:, :, x]
-    return out
+    return out[:, geometry.inside]

@@ -23,6 +23,7 @@ from vadgen.pipeline.detector import bank_given, patchcore_options
 from vadgen.pipeline.manifest import sha256_text
 from vadgen.progress import Progress
 from vadgen.recipe import Recipe, canonical_json
+from vadgen.ref.roi import Inside
 
 _PICTURES = 160  # of the training pictures; a bank for all of them is made of the same kind
 _HELD = 8  # every eighth of these is held out
@@ -34,6 +35,7 @@ def choose_bank(
     backbone: Backbone,
     pictures: Sequence[Path],
     taps: Outputs,
+    roi: Inside | None,
     features_key: str,
     progress: Progress,
 ) -> tuple[Recipe, tuple[Judged, ...]]:
@@ -45,7 +47,8 @@ def choose_bank(
         backbone: makes the features of painted defects.
         pictures: the training pictures.
         taps: their int8 taps.
-        features_key: digest of all that the taps depend on.
+        roi: mask of the picture, True where it counts; None for all of it.
+        features_key: digest of all that the taps and the mask depend on.
         progress: told the step.
 
     Returns:
@@ -78,6 +81,7 @@ def choose_bank(
             limits,
             patchcore_options(recipe),
             recipe.seed,
+            roi,
         )
 
     key = sha256_text(features_key, canonical_json(recipe), repr(limits))

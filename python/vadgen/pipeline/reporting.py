@@ -126,7 +126,7 @@ def _picture(made: Made, index: int) -> html.Picture:
     item, size = evaluation.items[index], made.shipped.input_size
     threshold, score = made.shipped.threshold.value, int(evaluation.scores[index])
     photo = load_rgb(item.path, size)
-    mapped = overlay(photo, evaluation.cells[index], threshold)
+    mapped = overlay(photo, evaluation.cells[index], threshold, made.shipped.detector.inside)
     return html.Picture(
         name=f"{item.path.parent.name}/{item.path.name}",
         kind=item.label,

@@ -212,7 +212,8 @@ def infer(out: Path, images: Sequence[Path], on: str, map_dir: Path | None) -> I
         names = _map_names(images)
         for i, name in enumerate(names):
             cells = run.cells[i].reshape(shipped.detector.cell_shape)
-            drawn = overlay(photos[i], cells, shipped.threshold.value)
+            inside = shipped.detector.inside
+            drawn = overlay(photos[i], cells, shipped.threshold.value, inside)
             maps[i] = shown(_write(map_dir / name, to_png(drawn)))
     scored = tuple(
         Scored(shown(path), int(run.scores[i]), bool(run.decisions[i]), maps[i])
@@ -240,14 +241,14 @@ def evaluate(out: Path, data: Path, on: str, progress: Progress) -> EvaluateResu
     notes = Notes()
     runs = list(score_pictures(score, dataset.test, shipped.input_size, progress, notes))
     progress.step("Metrics")
-    metrics = evaluate_scores(dataset, shipped, runs).metrics
+    evaluation = evaluate_scores(dataset, shipped, runs)
     return EvaluateResult(
         shown(out),
         dataset.name,
         on,
         shipped.threshold.value,
-        {"int8": metrics_json(metrics)},
-        notes.lines(),
+        {"int8": metrics_json(evaluation.metrics)},
+        (*notes.lines(), *evaluation.notes()),
         round(time.monotonic() - started, 1),
     )
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vadgen.ref.roi import Inside, shifted
+
 INT16_MAX = 32767
 RESIDUAL_BITS = 6
 SMOOTH_BITS = 4
@@ -32,7 +34,7 @@ class FullTap:
 
 @dataclass(frozen=True, eq=False)
 class FullCells:
-    """Normal features, cell by cell.
+    """Normal features of the cells that count, row by row.
 
     Attributes:
         mean: int16 (cells, dims).
@@ -50,16 +52,18 @@ class FullCells:
     scale_shift: int
 
 
-def window_sums(tap: np.ndarray, window: int) -> np.ndarray:
-    """Sums over windows that do not overlap: (n, h, w, channels) to (n, cells, channels)."""
+def window_sums(tap: np.ndarray, window: int, inside: Inside) -> np.ndarray:
+    """Sums over windows that do not overlap: (n, h, w, channels) to (n, cells inside, channels)."""
     n, height, width, channels = tap.shape
     split = tap.reshape(n, height // window, window, width // window, window, channels)
     kind = np.int32 if np.issubdtype(tap.dtype, np.integer) else np.float64
     sums = np.asarray(split.sum(axis=(2, 4), dtype=kind))
-    return sums.reshape(n, -1, channels)
+    return sums[:, inside]
 
 
-def cell_features(outputs: Sequence[np.ndarray], taps: Sequence[FullTap]) -> np.ndarray:
+def cell_features(
+    outputs: Sequence[np.ndarray], taps: Sequence[FullTap], inside: Inside
+) -> np.ndarray:
     """Sums `clamp((bias + window sums @ weight) >> shift)` over the taps.
 
     A tap's part is clamped to 32767 / taps, so that the sum is the same int16 in any order.
@@ -67,15 +71,17 @@ def cell_features(outputs: Sequence[np.ndarray], taps: Sequence[FullTap]) -> np.
     Args:
         outputs: int8 (n, h, w, channels) a tap.
         taps: the tables.
+        inside: bool (rows, cols), the cells that count.
 
     Returns:
-        int32 (n, cells, dims), in int16's range.
+        int32 (n, cells inside, dims), in int16's range.
     """
     limit = INT16_MAX // len(taps)
     total = np.zeros((), np.int32)
     for output, tap in zip(outputs, taps, strict=True):
         # Below 2^31, so float64 products are exact.
-        product = window_sums(output, tap.window).astype(np.float64) @ tap.weight.astype(np.float64)
+        sums = window_sums(output, tap.window, inside)
+        product = sums.astype(np.float64) @ tap.weight.astype(np.float64)
         part = (product.astype(np.int64) + tap.bias) >> tap.shift
         total = total + np.clip(part, -limit, limit).astype(np.int32)
     return total
@@ -105,18 +111,18 @@ def squared_distances(features: np.ndarray, cells: FullCells) -> np.ndarray:
     return np.asarray((t * t).sum(axis=2), np.uint64)
 
 
-def smooth(cells: np.ndarray) -> np.ndarray:
-    """Weights 1-2-1 along both axes of (n, h, w), ends repeated; 2^SMOOTH_BITS times the mean."""
+def smooth(cells: np.ndarray, inside: Inside) -> np.ndarray:
+    """Weights 1-2-1 of runs along both axes of (n, h, w), ends repeated: 2^SMOOTH_BITS the mean.
+
+    Cells outside become 0.
+    """
     for axis in (2, 1):
-        pads = [(0, 0)] * 3
-        pads[axis] = (1, 1)
-        wide = np.moveaxis(np.pad(cells, pads, mode="edge"), axis, 0)
-        cells = np.moveaxis(wide[:-2] + 2 * wide[1:-1] + wide[2:], 0, axis)
-    return cells
+        cells = shifted(cells, inside, axis, -1) + 2 * cells + shifted(cells, inside, axis, 1)
+    return cells * inside
 
 
 def score_cells(
-    outputs: Sequence[np.ndarray], taps: Sequence[FullTap], cells: FullCells, rows: int, cols: int
+    outputs: Sequence[np.ndarray], taps: Sequence[FullTap], cells: FullCells, inside: Inside
 ) -> NDArray[np.uint32]:
     """Smoothed floor(sqrt(squared distance)).
 
@@ -124,13 +130,13 @@ def score_cells(
         outputs: int8 (n, h, w, channels) a tap.
         taps: their parts of the features.
         cells: normal features.
-        rows: of the coarsest tap's grid.
-        cols: of the coarsest tap's grid.
+        inside: bool (rows, cols) of the coarsest tap's grid, the cells that count.
 
     Returns:
-        uint32 (n, rows, cols).
+        uint32 (n, rows, cols), 0 outside.
     """
-    squared = squared_distances(cell_features(outputs, taps), cells)
+    squared = squared_distances(cell_features(outputs, taps, inside), cells)
+    roots = np.zeros((len(squared), *inside.shape), np.uint32)
     # Below 2^39: float64 holds it, and no root rounds up to the next integer.
-    root = np.sqrt(squared.astype(np.float64)).astype(np.uint32)
-    return smooth(root.reshape(-1, rows, cols))
+    roots[:, inside] = np.sqrt(squared.astype(np.float64)).astype(np.uint32)
+    return smooth(roots, inside)

@@ -21,6 +21,7 @@ STOPS = (
 )
 """(score / threshold, red green blue, opacity), rising; constant beyond the ends."""
 
+_GREY = 110
 _WHITE = (255, 255, 255)
 _BLUE = (60, 170, 255)
 
@@ -47,19 +48,44 @@ def upsample_matrix(n_cells: int, n_pixels: int) -> NDArray[np.float64]:
     return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(n_cells)))
 
 
-def overlay(photo: NDArray[np.uint8], cells: NDArray[Any], threshold: int) -> NDArray[np.uint8]:
-    """The picture with its map over it.
+def pixels_of(cells: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Cells (rows, columns) at the size of the picture, each pixel its cell's value."""
+    rows = np.arange(height) * cells.shape[0] // height
+    columns = np.arange(width) * cells.shape[1] // width
+    return cells[np.ix_(rows, columns)]
+
+
+def map_of(
+    cells: NDArray[Any], inside: NDArray[np.bool_], height: int, width: int
+) -> NDArray[np.float64]:
+    """As `upsample`, from the cells inside alone; 0 where there is none near."""
+    summed = upsample(cells * inside, height, width)
+    if inside.all():
+        return summed
+    weight = upsample(inside, height, width)
+    return np.divide(summed, weight, out=np.zeros_like(summed), where=weight > 1e-9)
+
+
+def overlay(
+    photo: NDArray[np.uint8],
+    cells: NDArray[Any],
+    threshold: int,
+    inside: NDArray[np.bool_] | None = None,
+) -> NDArray[np.uint8]:
+    """The picture with its map over it; what is not looked at is grey.
 
     Args:
         photo: (height, width, 3) uint8 RGB.
         cells: (rows, columns) scores on the threshold's scale.
         threshold: a cell above it makes the picture a defect.
+        inside: (rows, columns) bool, the cells that count; None for all.
 
     Returns:
         (height, width, 3) uint8 RGB.
     """
     height, width, _ = photo.shape
-    ratio = upsample(cells, height, width) / max(threshold, 1)
+    counted = np.ones(cells.shape, np.bool_) if inside is None else inside
+    ratio = map_of(cells, counted, height, width) / max(threshold, 1)
     at = [stop[0] for stop in STOPS]
     opacity = np.interp(ratio, at, [stop[2] for stop in STOPS])[..., None]
     colour = np.stack(
@@ -67,9 +93,10 @@ def overlay(photo: NDArray[np.uint8], cells: NDArray[Any], threshold: int) -> ND
         axis=-1,
     )
     mixed = np.rint(photo * (1.0 - opacity) + colour * opacity).astype(np.uint8)
-    rows = np.arange(height) * cells.shape[0] // height
-    columns = np.arange(width) * cells.shape[1] // width
-    return outline(mixed, (cells > threshold)[np.ix_(rows, columns)], _WHITE)
+    left_out = ~pixels_of(counted, height, width)
+    grey = photo[left_out].mean(axis=1, keepdims=True) / 3
+    mixed[left_out] = np.rint(grey + _GREY).astype(np.uint8)
+    return outline(mixed, pixels_of(cells > threshold, height, width), _WHITE)
 
 
 def outline(

@@ -8,13 +8,16 @@
 
 #include <stdint.h>
 
+#include "vad_runs.h"
+
 /* Fraction bits of the means. */
 #define VAD_PADIM_MEAN_BITS 4
 
 typedef struct {
-    const int16_t *mean;      /* [rows][cols][n_kept], int8 units * 2^VAD_PADIM_MEAN_BITS */
+    const int16_t *mean;      /* [cells that count][n_kept], int8 units * 2^VAD_PADIM_MEAN_BITS */
     const uint16_t *weight;   /* same shape: 1 / variance, one scale for all taps */
     const uint16_t *channels; /* [n_kept], ascending; those that are scored */
+    vad_runs_t runs;          /* the cells that count, along rows */
     uint16_t rows;
     uint16_t cols;
     uint16_t n_channels; /* of the tap */
@@ -23,7 +26,9 @@ typedef struct {
 
 typedef struct {
     const vad_padim_tap_t *taps;
-    uint16_t rows; /* of the finest grid */
+    const vad_runs_t *across; /* the cells of the finest grid that count, along rows */
+    vad_runs_t down;          /* the same along columns */
+    uint16_t rows;            /* of the finest grid */
     uint16_t cols;
 } vad_padim_t;
 
@@ -44,7 +49,8 @@ void vad_padim_row(const vad_padim_t *detector, uint32_t tap, const int8_t *row,
                    vad_padim_state_t *state);
 
 /* Turns totals into cells, once every row of every tap came: square root, then a 5x5 binomial
- * smoothing with repeated borders. Returns the greatest cell; a second call does so again. */
+ * smoothing within the runs, their ends repeated; cells that do not count are 0. Returns the
+ * greatest cell; a second call does so again. */
 uint32_t vad_padim_finish(const vad_padim_t *detector, vad_padim_state_t *state);
 
 #endif

@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+#include "vad_runs.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -31,31 +33,33 @@ typedef struct {
 
 typedef struct {
     const vad_padim_full_tap_t *taps;
+    vad_runs_t across; /* the cells that count, along rows */
+    vad_runs_t down;   /* the same along columns */
     uint16_t n_taps;
-    uint16_t rows, cols;  /* cells */
+    uint16_t n_cells;     /* that count */
+    uint16_t rows, cols;  /* of the grid */
     uint16_t features;    /* of a cell, a multiple of 4, at most 512 */
     uint16_t scale_shift; /* 1 to 47 */
-    const int16_t *mean;  /* [rows][cols][features] */
-    /* [rows][cols][features (features - 1) / 2], -127 to 127, steps of 2^-shift. Features come in
+    const int16_t *mean;  /* [n_cells][features] */
+    /* [n_cells][features (features - 1) / 2], -127 to 127, steps of 2^-shift. Features come in
      * blocks of four: the four coefficients of each feature before the block, then, inside it,
      * those of feature 1 on 0, of 2 on 0 and 1, of 3 on 0, 1 and 2. */
     const int8_t *lower;
-    const uint8_t *shift;  /* [rows][cols], 0 to 7 */
-    const uint16_t *scale; /* [rows][cols][features] */
+    const uint8_t *shift;  /* [n_cells], 0 to 7 */
+    const uint16_t *scale; /* [n_cells][features] */
 } vad_padim_full_t;
 
 typedef struct {
     uint32_t *cells;                            /* [rows][cols] scores, once all rows came */
-    uint32_t *above;                            /* [cols] */
-    int16_t *features;                          /* [rows][cols][features] */
+    int16_t *features;                          /* [n_cells][features] */
     int16_t *sums[VAD_PADIM_FULL_MAX_TAPS];     /* [cols][channels] of the rows of a window */
     uint16_t tap_rows[VAD_PADIM_FULL_MAX_TAPS]; /* rows that came */
     uint32_t scored;                            /* rows of cells */
     uint32_t score;
 } vad_padim_full_state_t;
 
-/* Starts an image. memory: 4 (rows + 1) cols + 2 rows cols features + 2 cols (sum of channels)
- * bytes, aligned to 4. */
+/* Starts an image. memory: 4 rows cols + 2 n_cells features + 2 cols (sum of channels) bytes,
+ * aligned to 4. */
 void vad_padim_full_begin(const vad_padim_full_t *detector, uint8_t *memory,
                           vad_padim_full_state_t *state);
 
@@ -63,7 +67,7 @@ void vad_padim_full_begin(const vad_padim_full_t *detector, uint8_t *memory,
 void vad_padim_full_row(const vad_padim_full_t *detector, uint32_t tap, const int8_t *row,
                         vad_padim_full_state_t *state);
 
-/* The greatest cell score, once every row of every tap came. */
+/* The greatest cell score, once every row of every tap came; cells that do not count are 0. */
 uint32_t vad_padim_full_score(const vad_padim_full_state_t *state);
 
 #ifdef __cplusplus

@@ -26,10 +26,11 @@ typedef struct {
     int32_t multiplier;     /* 0 <= multiplier < 2^18 */
 } vad_patch_t;
 
-/* Makes one row of patches.
+/* Makes the patches [first, end) of one row.
  * rows[0 .. window - 1]: the tap's rows under the window, int8 [width][channels], NULL outside it.
  * out: int8 [cols][pitch], of which the first `channels` are written. */
-void vad_patch_row(const vad_patch_t *patch, const int8_t *const rows[], int8_t *out);
+void vad_patch_row(const vad_patch_t *patch, const int8_t *const rows[], uint32_t first,
+                   uint32_t end, int8_t *out);
 
 #ifdef __cplusplus
 }

@@ -12,6 +12,7 @@
 
 #include "vad_patch.h"
 #include "vad_patch_search.h"
+#include "vad_runs.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -27,6 +28,7 @@ extern "C" {
 typedef struct {
     uint16_t rows, cols;         /* cells */
     uint16_t first_dim, end_dim; /* of the feature vector */
+    vad_runs_t runs;             /* the cells that count, or cover one that does, along rows */
 } vad_patchcore_level_t;
 
 /* One tap: its patches, and where they go. */
@@ -69,7 +71,7 @@ void vad_patchcore_begin(const vad_patchcore_t *detector, uint8_t *memory,
 void vad_patchcore_row(const vad_patchcore_t *detector, uint32_t tap, const int8_t *row,
                        vad_patchcore_state_t *state);
 
-/* The greatest cell, once every row of every tap came. */
+/* The greatest cell, once every row of every tap came; cells that do not count are 0. */
 uint32_t vad_patchcore_score(const vad_patchcore_t *detector, const vad_patchcore_state_t *state);
 
 #ifdef __cplusplus

@@ -40,21 +40,27 @@ void vad_padim_row(const vad_padim_t *detector, uint32_t tap_index, const int8_t
     const uint32_t y = state->row[tap_index]++;
     const uint32_t top = first_fine(y, tap->rows, detector->rows);
     const uint32_t bottom = first_fine(y + 1, tap->rows, detector->rows);
-    const int16_t *mean = tap->mean + (size_t)y * tap->cols * tap->n_kept;
-    const uint16_t *weight = tap->weight + (size_t)y * tap->cols * tap->n_kept;
-    uint32_t right = 0;
-    for (uint32_t x = 0; x < tap->cols; x++) {
-        const uint64_t total = distance(tap, row, mean, weight);
-        const uint32_t left = right;
-        right = first_fine(x + 1, tap->cols, detector->cols);
-        for (uint32_t i = top; i < bottom; i++) {
-            for (uint32_t j = left; j < right; j++) {
-                state->totals[i * detector->cols + j] += total;
+    const vad_runs_t *runs = &tap->runs;
+    for (uint32_t run = runs->start[y]; run < runs->start[y + 1]; run++) {
+        const uint32_t first = runs->first[run];
+        const size_t entry = (size_t)runs->cell[run] * tap->n_kept;
+        const int16_t *mean = tap->mean + entry;
+        const uint16_t *weight = tap->weight + entry;
+        const int8_t *features = row + (size_t)first * tap->n_channels;
+        uint32_t right = first_fine(first, tap->cols, detector->cols);
+        for (uint32_t x = first; x < runs->end[run]; x++) {
+            const uint64_t total = distance(tap, features, mean, weight);
+            const uint32_t left = right;
+            right = first_fine(x + 1, tap->cols, detector->cols);
+            for (uint32_t i = top; i < bottom; i++) {
+                for (uint32_t j = left; j < right; j++) {
+                    state->totals[i * detector->cols + j] += total;
+                }
             }
+            features += tap->n_channels;
+            mean += tap->n_kept;
+            weight += tap->n_kept;
         }
-        row += tap->n_channels;
-        mean += tap->n_kept;
-        weight += tap->n_kept;
     }
 }
 
@@ -72,13 +78,43 @@ static void smooth_line(const uint32_t *from, uint32_t *to, uint32_t count, uint
     }
 }
 
+/* Cells [from, to) are 0. */
+static void clear(uint32_t *cells, uint32_t from, uint32_t to) {
+    const uint32_t zero = 0;
+    for (uint32_t i = from; i < to; i++) {
+        __builtin_memcpy(cells + i, &zero, sizeof zero);
+    }
+}
+
 /* Cell i lies in the memory of total i / 2, which is read before. */
-static void take_roots(const uint64_t *totals, uint32_t *cells, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t total;
-        __builtin_memcpy(&total, totals + i, sizeof total);
-        const uint32_t root = vad_square_root(total);
-        __builtin_memcpy(cells + i, &root, sizeof root);
+static void take_roots(const vad_padim_t *detector, const uint64_t *totals, uint32_t *cells) {
+    const vad_runs_t *runs = detector->across;
+    uint32_t i = 0;
+    for (uint32_t y = 0; y < detector->rows; y++) {
+        const uint32_t line = y * detector->cols;
+        for (uint32_t run = runs->start[y]; run < runs->start[y + 1]; run++) {
+            clear(cells, i, line + runs->first[run]);
+            for (i = line + runs->first[run]; i < line + runs->end[run]; i++) {
+                uint64_t total;
+                __builtin_memcpy(&total, totals + i, sizeof total);
+                const uint32_t root = vad_square_root(total);
+                __builtin_memcpy(cells + i, &root, sizeof root);
+            }
+        }
+    }
+    clear(cells, i, (uint32_t)detector->rows * detector->cols);
+}
+
+/* Smooths the runs of `lines` lines, whose cells lie `stride` apart and which start `pitch` apart.
+ */
+static void smooth_runs(const vad_runs_t *runs, uint32_t lines, uint32_t pitch, uint32_t stride,
+                        const uint32_t *from, uint32_t *to) {
+    for (uint32_t line = 0; line < lines; line++) {
+        for (uint32_t run = runs->start[line]; run < runs->start[line + 1]; run++) {
+            const uint32_t first = runs->first[run];
+            const uint32_t at = line * pitch + first * stride;
+            smooth_line(from + at, to + at, runs->end[run] - first, stride);
+        }
     }
 }
 
@@ -89,13 +125,9 @@ uint32_t vad_padim_finish(const vad_padim_t *detector, vad_padim_state_t *state)
     uint32_t *cells = (uint32_t *)(void *)state->totals;
     uint32_t *across = cells + count;
     if (state->cells == NULL) {
-        take_roots(state->totals, cells, count);
-        for (uint32_t y = 0; y < rows; y++) {
-            smooth_line(cells + y * cols, across + y * cols, cols, 1);
-        }
-        for (uint32_t x = 0; x < cols; x++) {
-            smooth_line(across + x, cells + x, rows, cols);
-        }
+        take_roots(detector, state->totals, cells);
+        smooth_runs(detector->across, rows, cols, 1, cells, across);
+        smooth_runs(&detector->down, cols, 1, cols, across, cells);
         state->cells = cells;
     }
     uint32_t greatest = 0;

@@ -8,11 +8,11 @@
 void vad_padim_full_begin(const vad_padim_full_t *detector, uint8_t *memory,
                           vad_padim_full_state_t *state) {
     const size_t n_cells = (size_t)detector->rows * detector->cols;
-    const size_t n_features = n_cells * detector->features;
+    const size_t n_features = (size_t)detector->n_cells * detector->features;
     memset(state, 0, sizeof *state);
     state->cells = (uint32_t *)(void *)memory;
-    state->above = state->cells + n_cells;
-    state->features = (int16_t *)(void *)(state->above + detector->cols);
+    state->features = (int16_t *)(void *)(state->cells + n_cells);
+    memset(state->cells, 0, n_cells * sizeof *state->cells);
     memset(state->features, 0, n_features * sizeof *state->features);
     int16_t *next = state->features + n_features;
     for (uint32_t i = 0; i < detector->n_taps; i++) {
@@ -106,77 +106,92 @@ static uint64_t distance(const vad_padim_full_t *detector, uint32_t cell, int16_
     return sum;
 }
 
-static void smooth_row(uint32_t cols, uint32_t *row) {
-    uint32_t left = row[0];
-    for (uint32_t x = 0; x + 1 < cols; x++) {
-        const uint32_t here = row[x];
-        row[x] = left + 2 * here + row[x + 1];
-        left = here;
-    }
-    row[cols - 1] = left + 3 * row[cols - 1];
-}
-
-/* Weights 1-2-1 along both axes, ends repeated; returns the greatest cell. A root is below 2^20, so
- * cells stay below 2^24. */
-static uint32_t smooth(uint32_t rows, uint32_t cols, uint32_t *cells, uint32_t *above) {
-    for (uint32_t y = 0; y < rows; y++) {
-        smooth_row(cols, cells + y * cols);
-    }
-    uint32_t greatest = 0;
-    memcpy(above, cells, cols * sizeof *cells);
-    for (uint32_t y = 0; y < rows; y++, cells += cols) {
-        const uint32_t *below = y + 1 < rows ? cells + cols : cells;
-        for (uint32_t x = 0; x < cols; x++) {
-            const uint32_t here = cells[x];
-            cells[x] = above[x] + 2 * here + below[x];
-            above[x] = here;
-            greatest = cells[x] > greatest ? cells[x] : greatest;
+/* Weights 1-2-1 along the runs of `lines` lines, ends repeated: the lines start `pitch` apart,
+ * their cells lie `stride` apart. A root is below 2^20, so cells stay below 2^24. */
+static void smooth_runs(const vad_runs_t *runs, uint32_t lines, uint32_t pitch, uint32_t stride,
+                        uint32_t *cells) {
+    for (uint32_t line = 0; line < lines; line++) {
+        for (uint32_t run = runs->start[line]; run < runs->start[line + 1]; run++) {
+            uint32_t *cell = cells + line * pitch + runs->first[run] * stride;
+            uint32_t before = *cell;
+            for (uint32_t at = runs->first[run] + 1u; at < runs->end[run]; at++, cell += stride) {
+                const uint32_t here = *cell;
+                *cell = before + 2 * here + cell[stride];
+                before = here;
+            }
+            *cell = before + 3 * *cell;
         }
     }
-    return greatest;
+}
+
+static uint32_t greatest(const uint32_t *cells, uint32_t count) {
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        found = cells[i] > found ? cells[i] : found;
+    }
+    return found;
 }
 
 /* Scores the rows of cells that every tap has covered. */
 static void score_rows(const vad_padim_full_t *detector, vad_padim_full_state_t *state) {
+    const vad_runs_t *runs = &detector->across;
+    const uint32_t rows = detector->rows;
     const uint32_t cols = detector->cols;
-    uint32_t covered = detector->rows;
+    uint32_t covered = rows;
     for (uint32_t i = 0; i < detector->n_taps; i++) {
-        const uint32_t rows = (uint32_t)state->tap_rows[i] / detector->taps[i].window;
-        covered = rows < covered ? rows : covered;
+        const uint32_t whole = (uint32_t)state->tap_rows[i] / detector->taps[i].window;
+        covered = whole < covered ? whole : covered;
     }
-    for (uint32_t i = state->scored * cols; i < covered * cols; i++) {
-        int16_t *features = state->features + (size_t)i * detector->features;
-        state->cells[i] = vad_square_root(distance(detector, i, features));
+    if (state->scored == covered) {
+        return;
     }
-    if (covered == detector->rows && state->scored < covered) {
-        state->score = smooth(covered, cols, state->cells, state->above);
+    for (; state->scored < covered; state->scored++) {
+        const uint32_t y = state->scored;
+        for (uint32_t run = runs->start[y]; run < runs->start[y + 1]; run++) {
+            uint32_t i = runs->cell[run];
+            for (uint32_t x = runs->first[run]; x < runs->end[run]; x++, i++) {
+                int16_t *features = state->features + (size_t)i * detector->features;
+                state->cells[y * cols + x] = vad_square_root(distance(detector, i, features));
+            }
+        }
     }
-    state->scored = covered;
+    if (covered == rows) {
+        smooth_runs(runs, rows, cols, 1, state->cells);
+        smooth_runs(&detector->down, cols, 1, cols, state->cells);
+        state->score = greatest(state->cells, rows * cols);
+    }
 }
 
 void vad_padim_full_row(const vad_padim_full_t *detector, uint32_t tap, const int8_t *row,
                         vad_padim_full_state_t *state) {
     const vad_padim_full_tap_t *t = &detector->taps[tap];
-    const uint32_t cols = detector->cols;
+    const vad_runs_t *runs = &detector->across;
     const uint32_t window = t->window;
     const uint32_t y = state->tap_rows[tap]++;
-    int16_t *sums = state->sums[tap];
-    if (y % window == 0) {
-        memset(sums, 0, (size_t)cols * t->channels * sizeof *sums);
-    }
-    add_pixels(cols, window, t->channels, row, sums);
-    if ((y + 1) % window != 0) {
-        return;
-    }
-    const size_t first_cell = (size_t)(y / window) * cols;
-    int16_t *features = state->features + first_cell * detector->features;
+    const uint32_t line = y / window;
+    const uint32_t place = y % window; /* of the row in its cells */
     const int32_t limit = INT16_MAX / detector->n_taps;
-    for (uint32_t x = 0; x < cols; x++) {
-        project(t, detector->features, limit, sums, features);
-        sums += t->channels;
-        features += detector->features;
+    for (uint32_t run = runs->start[line]; run < runs->start[line + 1]; run++) {
+        const uint32_t first = runs->first[run];
+        const uint32_t n = runs->end[run] - first;
+        int16_t *sums = state->sums[tap] + (size_t)first * t->channels;
+        if (place == 0) {
+            memset(sums, 0, (size_t)n * t->channels * sizeof *sums);
+        }
+        add_pixels(n, window, t->channels, row + (size_t)first * window * t->channels, sums);
+        if (place + 1 < window) {
+            continue;
+        }
+        int16_t *features = state->features + (size_t)runs->cell[run] * detector->features;
+        for (uint32_t i = 0; i < n; i++) {
+            project(t, detector->features, limit, sums, features);
+            sums += t->channels;
+            features += detector->features;
+        }
     }
-    score_rows(detector, state);
+    if (place + 1 == window) {
+        score_rows(detector, state);
+    }
 }
 
 uint32_t vad_padim_full_score(const vad_padim_full_state_t *state) {

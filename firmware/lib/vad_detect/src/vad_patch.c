@@ -18,9 +18,11 @@ static int8_t scaled(const vad_patch_t *patch, int32_t sum) {
     return (int8_t)(u > 127 ? 127 : u < -127 ? -127 : u);
 }
 
-void vad_patch_row(const vad_patch_t *patch, const int8_t *const rows[], int8_t *out) {
+void vad_patch_row(const vad_patch_t *patch, const int8_t *const rows[], uint32_t first,
+                   uint32_t end, int8_t *out) {
     const int32_t width = patch->width;
-    for (int32_t x = 0; x < patch->cols; x++) {
+    out += (size_t)first * patch->pitch;
+    for (int32_t x = (int32_t)first; x < (int32_t)end; x++) {
         const int32_t left = x * patch->stride - 1;
         const int8_t *data[VAD_PATCH_MAX_WINDOW * VAD_PATCH_MAX_WINDOW];
         uint32_t n = 0;

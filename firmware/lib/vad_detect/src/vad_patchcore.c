@@ -9,9 +9,10 @@
  */
 #define FAR (UINT32_MAX - 1u)
 
-/* A rectangle of cells and the one that it is at. */
+/* The cells of a rectangle that count, and the one that it is at. */
 typedef struct {
-    uint32_t y, end_y;
+    const vad_runs_t *runs;
+    uint32_t y, first_y, end_y;
     uint32_t x, first_x, end_x;
 } cursor_t;
 
@@ -32,27 +33,39 @@ static uint32_t first_covered(uint32_t at, uint32_t of, uint32_t n) {
     return (at * n + of - 1) / of;
 }
 
-/* The cells of level `to` under cell (y, x) of level `from`, level by level. */
-static cursor_t covered(const vad_patchcore_t *detector, uint32_t from, uint32_t y, uint32_t x,
-                        uint32_t to) {
-    cursor_t cells = {.y = y, .end_y = y + 1, .x = x, .end_x = x + 1};
-    for (; from < to; from++) {
-        const vad_patchcore_level_t *coarse = &detector->levels[from];
-        const vad_patchcore_level_t *fine = &detector->levels[from + 1];
-        cells.y = first_covered(cells.y, coarse->rows, fine->rows);
-        cells.end_y = first_covered(cells.end_y, coarse->rows, fine->rows);
-        cells.x = first_covered(cells.x, coarse->cols, fine->cols);
-        cells.end_x = first_covered(cells.end_x, coarse->cols, fine->cols);
+/* Goes on to the next cell that counts, from this one on. */
+static void settle(cursor_t *cells) {
+    for (; cells->y < cells->end_y; cells->y++, cells->x = cells->first_x) {
+        for (; cells->x < cells->end_x; cells->x++) {
+            if (vad_runs_have(cells->runs, cells->y, cells->x)) {
+                return;
+            }
+        }
     }
-    cells.first_x = cells.x;
-    return cells;
 }
 
 static void advance(cursor_t *cells) {
-    if (++cells->x == cells->end_x) {
-        cells->x = cells->first_x;
-        cells->y++;
+    cells->x++;
+    settle(cells);
+}
+
+/* The cells of level `to` under cell (y, x) of level `from`, level by level. */
+static cursor_t covered(const vad_patchcore_t *detector, uint32_t from, uint32_t y, uint32_t x,
+                        uint32_t to) {
+    cursor_t cells = {.first_y = y, .end_y = y + 1, .first_x = x, .end_x = x + 1};
+    for (; from < to; from++) {
+        const vad_patchcore_level_t *coarse = &detector->levels[from];
+        const vad_patchcore_level_t *fine = &detector->levels[from + 1];
+        cells.first_y = first_covered(cells.first_y, coarse->rows, fine->rows);
+        cells.end_y = first_covered(cells.end_y, coarse->rows, fine->rows);
+        cells.first_x = first_covered(cells.first_x, coarse->cols, fine->cols);
+        cells.end_x = first_covered(cells.end_x, coarse->cols, fine->cols);
     }
+    cells.runs = &detector->levels[to].runs;
+    cells.y = cells.first_y;
+    cells.x = cells.first_x;
+    settle(&cells);
+    return cells;
 }
 
 /* Copies the features of levels `level` and finer at the finest cell (y, x) into the query. */
@@ -70,21 +83,31 @@ static void load_query(const vad_patchcore_t *detector, uint32_t level, uint32_t
     }
 }
 
-/* Bounds the cells under `at` by the distance to the nearest row of the cell left of them, or above
- * them; returns the greatest bound. */
+/* The nearest row of the cell left of the rectangle, or above it; NULL where neither counts. */
+static const uint16_t *neighbour(const cursor_t *at, uint32_t cols,
+                                 const vad_patchcore_state_t *state) {
+    if (at->first_x > 0 && vad_runs_have(at->runs, at->y, at->first_x - 1)) {
+        return &state->nearest[at->y * cols + at->first_x - 1];
+    }
+    if (at->first_y > 0 && vad_runs_have(at->runs, at->first_y - 1, at->x)) {
+        return &state->nearest[(at->first_y - 1) * cols + at->x];
+    }
+    return NULL;
+}
+
+/* Bounds the cells under `at` by the distance to the nearest row of a neighbour of their rectangle;
+ * returns the greatest bound. */
 static uint32_t warm_start(const vad_patchcore_t *detector, const cursor_t *cells,
                            vad_patchcore_state_t *state) {
     const uint32_t cols = finest(detector)->cols;
     uint32_t greatest = 0;
     for (cursor_t at = *cells; at.y < at.end_y; advance(&at)) {
+        const uint16_t *row = detector->warm_start ? neighbour(&at, cols, state) : NULL;
         uint32_t *best = &state->cells[at.y * cols + at.x];
         *best = FAR;
-        if (detector->warm_start && (cells->x > 0 || cells->y > 0)) {
-            const uint32_t neighbour =
-                cells->x > 0 ? at.y * cols + cells->x - 1 : (cells->y - 1) * cols + at.x;
+        if (row != NULL) {
             load_query(detector, 0, at.y, at.x, state);
-            *best = detector->search->distance(detector->bank, 0, state->query,
-                                               state->nearest[neighbour]);
+            *best = detector->search->distance(detector->bank, 0, state->query, *row);
         }
         greatest = *best > greatest ? *best : greatest;
     }
@@ -171,7 +194,12 @@ static void search_cell(const vad_patchcore_t *detector, uint32_t level, uint32_
 static void search_row(const vad_patchcore_t *detector, uint32_t y, vad_patchcore_state_t *state) {
     cursor_t at[VAD_PATCH_MAX_LEVELS];
     uint32_t level = 0;
-    at[0] = (cursor_t){.y = y, .end_y = y + 1, .end_x = detector->levels[0].cols};
+    at[0] = (cursor_t){.runs = &detector->levels[0].runs,
+                       .y = y,
+                       .first_y = y,
+                       .end_y = y + 1,
+                       .end_x = detector->levels[0].cols};
+    settle(&at[0]);
     for (;;) {
         cursor_t *cells = &at[level];
         if (cells->y == cells->end_y) {
@@ -191,9 +219,9 @@ static void search_row(const vad_patchcore_t *detector, uint32_t y, vad_patchcor
     }
 }
 
-/* Makes the rows of patches for which the tap's rows are there. */
-static void make_patches(const vad_patchcore_tap_t *tap, const int8_t *ring, uint32_t tap_rows,
-                         int8_t *map, uint32_t *patch_rows) {
+/* Makes the rows of patches for which the tap's rows are there, where `runs` are. */
+static void make_patches(const vad_patchcore_tap_t *tap, const vad_runs_t *runs, const int8_t *ring,
+                         uint32_t tap_rows, int8_t *map, uint32_t *patch_rows) {
     const vad_patch_t *patch = &tap->patch;
     const size_t row_bytes = (size_t)patch->width * patch->channels;
     while (*patch_rows < patch->rows) {
@@ -208,8 +236,10 @@ static void make_patches(const vad_patchcore_tap_t *tap, const int8_t *ring, uin
             const int is_inside = y >= 0 && y < patch->height;
             rows[i] = is_inside ? ring + (size_t)(y % patch->window) * row_bytes : NULL;
         }
-        vad_patch_row(patch, rows,
-                      map + (size_t)*patch_rows * patch->cols * patch->pitch + tap->first_dim);
+        int8_t *out = map + (size_t)*patch_rows * patch->cols * patch->pitch + tap->first_dim;
+        for (uint32_t run = runs->start[*patch_rows]; run < runs->start[*patch_rows + 1]; run++) {
+            vad_patch_row(patch, rows, runs->first[run], runs->end[run], out);
+        }
         (*patch_rows)++;
     }
 }
@@ -242,6 +272,7 @@ void vad_patchcore_begin(const vad_patchcore_t *detector, uint8_t *memory,
     memset(state, 0, sizeof *state);
     state->tables = take(&memory, detector->table_words * sizeof(uint32_t));
     state->cells = take(&memory, cells * sizeof(uint32_t));
+    memset(state->cells, 0, cells * sizeof(uint32_t));
     for (uint32_t i = 0; i < detector->n_levels; i++) {
         state->kept[i].partial = take(&memory, n_kept(detector, i) * sizeof(uint32_t));
     }
@@ -267,8 +298,8 @@ void vad_patchcore_row(const vad_patchcore_t *detector, uint32_t tap, const int8
     const uint32_t slot = state->tap_rows[tap] % from->patch.window;
     memcpy(state->rings[tap] + slot * row_bytes, row, row_bytes);
     state->tap_rows[tap]++;
-    make_patches(from, state->rings[tap], state->tap_rows[tap], state->maps[from->level],
-                 &state->patch_rows[tap]);
+    make_patches(from, &detector->levels[from->level].runs, state->rings[tap], state->tap_rows[tap],
+                 state->maps[from->level], &state->patch_rows[tap]);
     while (state->searched < detector->levels[0].rows &&
            is_complete(detector, state->searched, state)) {
         search_row(detector, state->searched, state);
