@@ -20,9 +20,10 @@ from vadgen.detectors.patchcore import PatchcoreTables, lay_out
 from vadgen.detectors.pq import Bank, FlatBank, PqBank
 from vadgen.lower import Value
 from vadgen.ref.patchcore import queries, score_cells, score_cells_pqnn
+from vadgen.ref.rotate import Rotation
 
 FOLDER = Path(__file__).parent / "vectors"
-STEMS = ("patch", "pq_search", "pqnn_search", "flat_search", "patchcore")
+STEMS = ("patch", "pq_search", "pqnn_search", "flat_search", "rotate", "patchcore")
 N_IMAGES = 2
 
 
@@ -40,6 +41,7 @@ class BankCase:
     centroids: int = 16
     candidates: int = 1
     extreme: bool = False
+    rotate: bool = False
     sha256: str = ""
 
     def images(self) -> tuple[NDArray[np.int8], ...]:
@@ -75,18 +77,26 @@ class BankCase:
             shape = (self.subspaces, self.centroids, geometry.dims // self.subspaces)
             codes = rng.integers(0, self.centroids, (self.n_codes, self.subspaces))
             bank = PqBank(self._int8(rng, shape, -127), codes.astype(np.uint8))
-        return PatchcoreTables(geometry, bank, self.search, self.candidates, 1.0)
+        rotations = tuple(self._rotation(rng, v.dims) for v in geometry.levels if self.rotate)
+        return PatchcoreTables(geometry, bank, self.search, self.candidates, 1.0, rotations)
 
     def expected(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Cells and nearest rows by the numpy reference."""
         tables = self.tables()
-        vectors = queries(self.images(), tables.geometry.taps, tables.geometry.levels)
+        geometry = tables.geometry
+        vectors = queries(self.images(), geometry.taps, geometry.levels, tables.rotations)
         if self.search == "pqnn":
             assert isinstance(tables.bank, PqBank)
             return score_cells_pqnn(
                 vectors, tables.bank.codewords, tables.bank.codes, self.candidates
             )
         return score_cells(vectors, tables.bank.decode())
+
+    def _rotation(self, rng: Draws, dims: int) -> Rotation:
+        """With sums that reach both ends of int8 and beyond."""
+        limit = 1 << (12 if self.extreme else 8)
+        bias = np.asarray(rng.integers(-limit, limit, dims)).astype(np.int32)
+        return Rotation(self._int8(rng, (dims, dims), -127), bias, int(rng.integers(5, 9)))
 
     def _int8(self, rng: Draws, shape: tuple[int, ...], least: int) -> NDArray[np.int8]:
         if self.extreme:

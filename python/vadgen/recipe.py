@@ -163,7 +163,9 @@ class PatchcoreOptions:
         "instructions that a picture may cost in the detector (default: as many as the backbone's"
         " multiply-accumulates)",
     )
-    opq: bool = _key(False, _switch(), "rotate the features first (accepted, has no effect yet)")
+    opq: bool | None = _key(
+        None, _switch(), "rotate the features first, so that codes keep more of them"
+    )
 
 
 @dataclass(frozen=True)

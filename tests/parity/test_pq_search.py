@@ -23,6 +23,8 @@ SHAPES = {
 SEARCHES = {
     "adc 8": Options(search="adc", n_codes=300, n_subspaces=6, bits=8),
     "adc 4": Options(search="adc", n_codes=90, n_subspaces=12, bits=4),
+    "adc rotated": Options(search="adc", n_codes=90, n_subspaces=6, bits=4, rotate=True),
+    "adc straddling, rotated": Options("adc", 90, n_subspaces=3, bits=4, rotate=True),
     "adc straddling": Options(search="adc", n_codes=90, n_subspaces=3, bits=4),
     "pqnn": Options(search="pqnn", n_codes=90, n_subspaces=12, bits=4, n_candidates=7),
     "flat 8": Options(search="flat", n_codes=200, bits=8),
@@ -52,7 +54,8 @@ def images(values: tuple[Value, ...], n: int, rng: np.random.Generator) -> tuple
 def expected(
     tables: PatchcoreTables, outputs: tuple[np.ndarray, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    vectors = queries(outputs, tables.geometry.taps, tables.geometry.levels)
+    geometry = tables.geometry
+    vectors = queries(outputs, geometry.taps, geometry.levels, tables.rotations)
     if tables.search == "pqnn":
         assert isinstance(tables.bank, PqBank)
         return score_cells_pqnn(

@@ -31,7 +31,7 @@ from vadgen.detectors.picker import MOST_NOISE, Given, Limits, is_open, pick
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Value
 from vadgen.ref.patch import Patch, patches
-from vadgen.ref.patchcore import to_scores
+from vadgen.ref.patchcore import queries, to_scores
 
 VALUES = (
     Value(0, "fine", 16, 16, 8, 0.05, 3),
@@ -120,6 +120,7 @@ def test_integer_distances_follow_real_ones() -> None:
         Options("adc", 260, n_subspaces=6, bits=8),
         Options("adc", 100, n_subspaces=6, bits=8, n_centroids=64),
         Options("adc", 60, n_subspaces=16, bits=4),
+        Options("adc", 60, n_subspaces=12, bits=4, rotate=True),
         Options("pqnn", 60, n_subspaces=12, bits=4, n_candidates=9),
     ],
 )
@@ -129,7 +130,8 @@ def test_ledger_counts_what_is_printed(options: Options) -> None:
     printed = code(tables)
     words = 0 if printed.codewords is None else printed.codewords.nbytes
     count = ledger(tables.geometry, options)
-    assert count.flash_bytes == words + sum(part.rows.nbytes for part in printed.parts)
+    turns = sum(t.weights.nbytes + t.bias.nbytes for t in printed.rotations)
+    assert count.flash_bytes == words + turns + sum(part.rows.nbytes for part in printed.parts)
     assert count.table_bytes + count.heap_bytes == 4 * printed.table_words
     assert count.ram_bytes == state_bytes(tables)
     assert count == ledger(tables.geometry, options_of(tables))
@@ -156,6 +158,30 @@ def test_python_bytes_are_those_of_the_objects() -> None:
     flat = sys.getsizeof(rows) + sys.getsizeof(distances)
     assert ledger(geometry, Options("flat", n)).python_bytes == flat
     assert ledger(geometry, options).python_float_bytes == flat
+
+
+def test_a_rotation_keeps_distances_and_makes_codes_truer() -> None:
+    train, normals = images(24, 0), images(6, 1)
+    exact = fit(lambda: once(train), VALUES, Options("flat", 200), seed=0)
+    truth = exact.score(normals)[0] * exact.scale
+    errors = []
+    for rotate in (False, True):
+        options = Options("adc", 200, n_subspaces=12, bits=4, rotate=rotate)
+        tables = fit(lambda: once(train), VALUES, options, seed=0)
+        errors.append(np.std(tables.score(normals)[0] * tables.scale - truth) / truth.std())
+    assert errors[1] < 0.7 * errors[0]
+    geometry = tables.geometry
+    plain = queries(normals, geometry.taps, geometry.levels).astype(float)
+    turned = queries(normals, geometry.taps, geometry.levels, tables.rotations) * 1.0
+    ratio = exact.scale / tables.scale
+    between = np.linalg.norm(plain[0] - plain[1], axis=-1) * ratio
+    assert np.abs(np.linalg.norm(turned[0] - turned[1], axis=-1) - between).max() < 3
+    assert between.max() > 20
+    for rotation in tables.rotations:
+        real = rotation.weights.astype(float)
+        gram = real @ real.T
+        scale = np.diag(gram).mean()
+        np.testing.assert_allclose(gram / scale, np.eye(len(gram)), atol=0.03)
 
 
 def test_same_seed_same_tables() -> None:
@@ -210,12 +236,13 @@ def choose(given: Given, limits: Limits = LIMITS) -> tuple[Options, ...]:
 def test_the_picker_weighs_every_kind_that_fits() -> None:
     options = choose(Given())
     kinds = {(o.search, o.bits) for o in options}
-    assert {("flat", 8), ("flat", 4), ("adc", 4), ("pqnn", 4)} <= kinds
+    assert {("flat", 8), ("flat", 4), ("adc", 4), ("adc", 8), ("pqnn", 8)} <= kinds
+    assert {o.rotate for o in options} == {False, True}
     assert options == choose(Given())
 
 
 def test_the_picker_keeps_to_what_was_asked_for() -> None:
-    given = Given(search="pqnn", n_codes=70, bits=4, n_subspaces=12, n_candidates=5)
+    given = Given("pqnn", 70, bits=4, n_subspaces=12, n_candidates=5, rotate=False)
     assert not is_open(given)
     options = choose(given)
     assert len(options) == 1
@@ -250,6 +277,7 @@ def test_the_picker_says_what_is_missing() -> None:
         (Given("pqnn", 70, 80), "80 candidates are more than the 70 rows", "--candidates 70"),
         (Given("adc", n_subspaces=7), "7 subspaces do not divide 48", "--subspaces 3, 4, 6, 8"),
         (Given("adc", n_codes=100, bits=8), "100 rows are fewer than the 256", "--bits 4"),
+        (Given("flat", rotate=True, n_codes=9, bits=8), "flat bank gains nothing", "--search adc"),
         (Given("adc", bits=4, n_centroids=32), "32 centroids are more than 4 bits", "--bits 8"),
     ],
 )

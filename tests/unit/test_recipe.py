@@ -94,7 +94,7 @@ def test_flags_go_before_the_file_and_defaults_behind_it(tmp_path: Path) -> None
     recipe = read_recipe(path, {"seed": "9", "padim.channels": "12", "patchcore.opq": True})
     assert (recipe.board, recipe.seed, recipe.alpha) == ("qemu_m4", 9, 0.1)
     assert recipe.padim.channels == 12
-    assert recipe.patchcore.opq
+    assert recipe.patchcore.opq is True
     assert recipe.backbone == "efficientnet_lite0"
 
 

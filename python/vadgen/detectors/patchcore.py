@@ -27,6 +27,7 @@ from vadgen.ref.patchcore import (
     score_cells_pqnn,
 )
 from vadgen.ref.roi import Inside, Runs, cells_of, coarser, runs_of
+from vadgen.ref.rotate import Rotation
 
 Search = Literal["adc", "pqnn", "flat"]
 Outputs = tuple[NDArray[np.int8], ...]  # (n, height, width, channels) a tap
@@ -80,6 +81,7 @@ class Options:
         halve: see `lay_out`.
         coreset_memory: bytes that the selection may take.
         trim: fraction of the training patches to drop as suspicious.
+        rotate: turn the features of each level first, for "adc" and "pqnn"; see `rotation_of`.
     """
 
     search: Search = "adc"
@@ -91,6 +93,7 @@ class Options:
     coreset_memory: int = 512 * 1024**2
     trim: float = 0.0
     n_centroids: int | None = None
+    rotate: bool = False
 
     @property
     def is_flat8(self) -> bool:
@@ -108,7 +111,8 @@ class Options:
         if self.search == "flat":
             return f"flat, {self.bits} bits"
         candidates = f", {self.n_candidates} candidates" if self.search == "pqnn" else ""
-        return f"{self.search}, {self.n_subspaces} codes of {self.bits} bits{candidates}"
+        turned = ", rotated" if self.rotate else ""
+        return f"{self.search}, {self.n_subspaces} codes of {self.bits} bits{turned}{candidates}"
 
     def subspaces(self, dims: int) -> int:
         """M; a flat bank of codes has a code for each dimension."""
@@ -125,6 +129,7 @@ class PatchcoreTables:
         search: how it is searched.
         n_candidates: for "pqnn".
         scale: the distance in the features' own units is `score * scale`.
+        rotations: of each level's patches; empty without.
     """
 
     geometry: Geometry
@@ -132,6 +137,7 @@ class PatchcoreTables:
     search: Search
     n_candidates: int
     scale: float
+    rotations: tuple[Rotation, ...] = ()
 
     @property
     def cell_shape(self) -> tuple[int, int]:
@@ -141,8 +147,8 @@ class PatchcoreTables:
 
     def score(self, outputs: Outputs) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Cells uint32 (n, rows, cols) and image scores uint32 (n,)."""
-        inside = self.geometry.inside
-        features = queries(outputs, self.geometry.taps, self.geometry.levels)[:, inside]
+        geometry, inside = self.geometry, self.geometry.inside
+        features = queries(outputs, geometry.taps, geometry.levels, self.rotations)[:, inside]
         cells = np.zeros((len(features), *inside.shape), np.uint32)
         if self.search == "pqnn" and isinstance(self.bank, PqBank):
             cells[:, inside], _ = score_cells_pqnn(
@@ -225,6 +231,11 @@ def check_options(options: Options, dims: int) -> None:
         VadgenError: with what would fit.
     """
     n = options.n_codes
+    if options.rotate and options.search == "flat":
+        raise VadgenError(
+            "a flat bank gains nothing from a rotation",
+            "leave --opq out, or ask for --search adc or pqnn",
+        )
     if options.search == "pqnn" and options.n_candidates > n:
         raise VadgenError(
             f"{options.n_candidates} candidates are more than the {n} rows of the memory bank",
@@ -273,7 +284,8 @@ def freeze(
     """Turns a bank of real features into integer tables.
 
     The step of the int8 scale is a 127th of the greatest magnitude in the bank, for all taps alike,
-    so that integer distances are proportional to real ones.
+    so that integer distances are proportional to real ones. A rotation changes no distance; it has
+    a step of its own.
 
     Args:
         rows: float32 (N, D).
@@ -281,7 +293,16 @@ def freeze(
         options: see `Options`.
         seed: of k-means.
     """
-    step = max(float(np.abs(rows).max()), 1e-12) / LIMIT
+    patch_step = _step(rows)
+    rotations: tuple[Rotation, ...] = ()
+    if options.rotate:
+        turn, mean = rotation_of(rows, geometry, options.subspaces(geometry.dims))
+        rows = np.asarray((rows - mean) @ turn, np.float32)
+        rotations = tuple(
+            _frozen_rotation(turn[part, part], mean[part], patch_step, _step(rows))
+            for part in (slice(v.first_dim, v.end_dim) for v in geometry.levels)
+        )
+    step = _step(rows)
     steps = rows / np.float32(step)
     bank: Bank
     if options.is_flat8:
@@ -289,11 +310,76 @@ def freeze(
     else:
         bank = quantize(steps, options.subspaces(geometry.dims), options.centroids, seed)
     return PatchcoreTables(
-        _with_step(geometry, step),
+        _with_step(geometry, patch_step),
         bank,
         options.search,
         options.n_candidates,
         step / (1 << SCORE_BITS),
+        rotations,
+    )
+
+
+def _step(rows: NDArray[np.float32]) -> float:
+    return max(float(np.abs(rows).max()), 1e-12) / LIMIT
+
+
+def rotation_of(
+    rows: NDArray[np.float32], geometry: Geometry, n_subspaces: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The rotation of optimized product quantization, level by level, for Gaussian features.
+
+    Within a level, features are turned onto the eigenvectors of their covariance. Eigenvectors go
+    to subspaces by descending variance, each to the subspace with the least product of variances
+    so far that has room, so that all codes have about as much to tell.
+
+    Args:
+        rows: float32 (N, D), the bank.
+        geometry: levels.
+        n_subspaces: M.
+
+    Returns:
+        float32 (D, D), orthogonal, and the mean (D,): rotated features are `(x - mean) @ turn`.
+
+    Source: Ge et al., "Optimized Product Quantization for Approximate Nearest Neighbor Search",
+    2013, section 3.1.
+    """
+    sub_dims = geometry.dims // n_subspaces
+    mean = rows.mean(axis=0)
+    turn = np.zeros((geometry.dims, geometry.dims), np.float32)
+    for level in geometry.levels:
+        part = slice(level.first_dim, level.end_dim)
+        centred = (rows[:, part] - mean[part]).astype(np.float64)
+        variances, vectors = np.linalg.eigh(centred.T @ centred / max(len(rows) - 1, 1))
+        greatest = vectors[np.abs(vectors).argmax(axis=0), np.arange(level.dims)]
+        vectors = vectors * np.where(greatest < 0, -1, 1)  # eigenvectors have no sign of their own
+        turn[part, part] = vectors[:, _balanced(variances, sub_dims)]
+    return turn, mean
+
+
+def _balanced(variances: NDArray[np.float64], size: int) -> list[int]:
+    """Indices of the variances, group by group of `size`, with products that are about equal."""
+    floor = max(float(variances.max()), 1e-12) * 1e-6
+    logs = np.log(np.maximum(variances, floor) / floor)
+    groups: list[list[int]] = [[] for _ in range(-(-len(variances) // size))]
+    sums = np.zeros(len(groups))
+    for i in np.argsort(-variances, kind="stable").tolist():
+        g = int(sums.argmin())
+        groups[g].append(i)
+        sums[g] = np.inf if len(groups[g]) == size else sums[g] + logs[i]
+    return [i for group in groups for i in group]
+
+
+def _frozen_rotation(
+    turn: NDArray[np.float32], mean: NDArray[np.float32], patch_step: float, step: float
+) -> Rotation:
+    """Integers that turn patches in steps of `patch_step` into features in steps of `step`."""
+    real = turn.T.astype(np.float64) * (patch_step / step)
+    shift = min(max(math.floor(math.log2(LIMIT / np.abs(real).max())), 0), 30)
+    bias = -(mean.astype(np.float64) @ turn) / step + 0.5
+    return Rotation(
+        np.clip(np.rint(real * 2.0**shift), -LIMIT, LIMIT).astype(np.int8),
+        np.clip(np.rint(bias * 2.0**shift), -(2**30), 2**30).astype(np.int32),
+        shift,
     )
 
 
@@ -417,6 +503,7 @@ class PatchcoreCode:
     warm_start: int
     table_bytes: int
     table_words: int
+    rotations: tuple[Rotation, ...]
 
 
 def code(tables: PatchcoreTables) -> PatchcoreCode:
@@ -478,6 +565,7 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
         warm_start=int(tables.search != "pqnn"),
         table_bytes=max(part.row_bytes for part in parts),
         table_words=table_words(tables),
+        rotations=tables.rotations,
     )
 
 
@@ -487,7 +575,8 @@ def summary(tables: PatchcoreTables) -> str:
     if isinstance(bank, FlatBank):
         return f"{bank.n_codes} rows of {dims} int8 values"
     n_subspaces, n_centroids, _ = bank.codewords.shape
-    return f"{bank.n_codes} rows of {n_subspaces} codes, {n_centroids} centroids a subspace"
+    turned = ", rotated" if tables.rotations else ""
+    return f"{bank.n_codes} rows of {n_subspaces} codes, {n_centroids} centroids a subspace{turned}"
 
 
 def table_words(tables: PatchcoreTables) -> int:
@@ -514,6 +603,7 @@ def options_of(tables: PatchcoreTables) -> Options:
         n_subspaces,
         bank.bits,
         n_centroids=n_centroids,
+        rotate=bool(tables.rotations),
     )
 
 
@@ -523,6 +613,7 @@ class Ledger:
 
     Attributes:
         codeword_bytes, code_bytes: flash: codebooks, and codes or int8 rows.
+        rotation_bytes: flash: weights and biases of the rotation.
         table_bytes: RAM: look-up tables.
         heap_bytes: RAM: candidates of "pqnn", and the query's own decoded code.
         list_bytes: RAM: rows that may still be nearest.
@@ -538,6 +629,7 @@ class Ledger:
 
     codeword_bytes: int
     code_bytes: int
+    rotation_bytes: int
     table_bytes: int
     heap_bytes: int
     list_bytes: int
@@ -549,12 +641,12 @@ class Ledger:
 
     @property
     def flash_bytes(self) -> int:
-        """Codebooks and codes."""
-        return self.codeword_bytes + self.code_bytes
+        """Codebooks, codes and rotation."""
+        return self.codeword_bytes + self.code_bytes + self.rotation_bytes
 
     @property
     def bank_bytes(self) -> int:
-        """Codebooks, codes, tables and candidates: the memory bank, wherever it lies."""
+        """Codebooks, codes, rotation, tables and candidates: the bank, wherever it lies."""
         return self.flash_bytes + self.table_bytes + self.heap_bytes
 
     @property
@@ -578,6 +670,7 @@ def ledger(geometry: Geometry, options: Options) -> Ledger:
     return Ledger(
         codeword_bytes=0 if options.is_flat8 else options.centroids * dims,
         code_bytes=n * sum(row_bytes),
+        rotation_bytes=sum(v.dims * (v.dims + 4) for v in levels) if options.rotate else 0,
         table_bytes=0 if options.is_flat8 else 1024 * max(row_bytes),
         heap_bytes=8 * options.n_candidates + -(-dims // 4) * 4 if is_pqnn else 0,
         list_bytes=6 * ((len(levels) - 1) * n + 1),
@@ -617,12 +710,15 @@ def level_row_bytes(geometry: Geometry, options: Options) -> tuple[int, ...]:
 
 
 # Instructions on a Cortex-M7, measured with `-O2`: a look-up, a sum of two tables' entries, what a
-# row costs beside its look-ups, a value of a patch; and the share of rows that each finer level
+# row costs beside its look-ups, a value of a patch, a weight of a rotation and a value that it
+# makes; and the share of rows that each finer level
 # still looks at, seen on real parts.
 _LOOK_UP = 5.5
 _SUM = 3.0
 _ROW = 25.0
 _PATCH = 78.0
+_WEIGHT = 3.5
+_ROTATED = 20.0
 _STILL = 0.2
 
 
@@ -635,7 +731,11 @@ def instructions(geometry: Geometry, options: Options) -> int:
     """Estimate of the detector's instructions for one image on a Cortex-M7."""
     n = options.n_codes
     counts = [int(inside.sum()) for inside in geometry.covering()]
-    total = sum(_PATCH * c * v.dims for c, v in zip(counts, geometry.levels, strict=True))
+    dims = [level.dims for level in geometry.levels]
+    total = sum(_PATCH * c * d for c, d in zip(counts, dims, strict=True))
+    if options.rotate:
+        turns = (_WEIGHT * d**2 + _ROTATED * d for d in dims)
+        total += sum(c * turn for c, turn in zip(counts, turns, strict=True))
     share = 1.0
     for cells, row_bytes in zip(counts, level_row_bytes(geometry, options), strict=True):
         rows = n * share

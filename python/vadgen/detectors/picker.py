@@ -37,7 +37,8 @@ LEAST_CODES = 256  # a bank of fewer rows is not chosen unless it is asked for
 _AUROC_TIE = 0.005
 _ERROR_TIE = 1.1
 MOST_NOISE = 0.4
-_SUB_DIMS = {4: (2, 4, 8), 8: (4, 8, 16)}  # of the quantizers that are weighed, by bits
+# Length of a sub-vector of the quantizers that are weighed, by bits and rotation.
+_SUB_DIMS = {(4, False): (2,), (4, True): (2, 4), (8, False): (4, 8), (8, True): (4, 8, 16)}
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Given:
     n_subspaces: int | None = None
     bits: int | None = None
     n_centroids: int | None = None
+    rotate: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -170,8 +172,8 @@ def fitting(geometry: Geometry, given: Given, limits: Limits, base: Options) -> 
 
 def is_open(given: Given) -> bool:
     """Whether anything is left to choose."""
-    kind = (given.bits,) if given.search == "flat" else (given.bits, given.n_subspaces)
-    return given.search == "auto" or None in (given.n_codes, *kind)
+    codes = () if given.search == "flat" else (given.n_subspaces, given.rotate)
+    return given.search == "auto" or None in (given.n_codes, given.bits, *codes)
 
 
 def _shrunk(option: Options, n_codes: int) -> Options:
@@ -227,20 +229,26 @@ def _too_large(
 
 def _kinds(dims: int, given: Given, base: Options) -> Iterator[Options]:
     """The kinds that were asked for, each with the largest number of rows."""
-    base = replace(base, n_codes=given.n_codes or MAX_CODES)
-    candidates = given.n_candidates or min(base.n_candidates, base.n_codes)
+    base = replace(base, n_codes=given.n_codes or MAX_CODES, n_centroids=given.n_centroids)
     for bits in (4, 8) if given.bits is None else (given.bits,):
-        if given.search in ("auto", "flat") and given.n_subspaces is None:
-            yield replace(base, search="flat", bits=bits, n_centroids=given.n_centroids)
-        if given.search == "flat":
-            continue
-        counts = sorted({_divisor(dims, dims / ds) for ds in _SUB_DIMS[bits]})
-        for m in counts if given.n_subspaces is None else (given.n_subspaces,):
-            product = replace(base, bits=bits, n_subspaces=m, n_centroids=given.n_centroids)
-            if given.search != "pqnn":
-                yield replace(product, search="adc")
-            if given.search != "adc":
-                yield replace(product, search="pqnn", n_candidates=candidates)
+        is_asked = given.search == "auto" and given.n_subspaces is None and not given.rotate
+        if is_asked or given.search == "flat":
+            yield replace(base, search="flat", bits=bits, rotate=bool(given.rotate))
+        for rotate in (False, True) if given.rotate is None else (given.rotate,):
+            if given.search != "flat":
+                yield from _products(dims, given, replace(base, bits=bits, rotate=rotate))
+
+
+def _products(dims: int, given: Given, base: Options) -> Iterator[Options]:
+    """Product-quantized kinds; unasked, the two-phase search is weighed for one of them."""
+    counts = sorted({_divisor(dims, dims / ds) for ds in _SUB_DIMS[base.bits, base.rotate]})
+    for m in counts if given.n_subspaces is None else (given.n_subspaces,):
+        if given.search != "pqnn":
+            yield replace(base, search="adc", n_subspaces=m)
+        is_thesis = m == counts[0] and base.bits == 8 and not base.rotate
+        if given.search == "pqnn" or (given.search == "auto" and is_thesis):
+            candidates = given.n_candidates or min(base.n_candidates, base.n_codes)
+            yield replace(base, search="pqnn", n_subspaces=m, n_candidates=candidates)
 
 
 def _divisor(dims: int, wanted: float) -> int:

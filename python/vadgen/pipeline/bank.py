@@ -82,7 +82,11 @@ def _ledger(tables: Any, options: Any) -> dict[str, Any]:
         "centroids": options.centroids if coded else None,
         "bits": options.bits,
         "flash_bytes": count.flash_bytes,
-        "flash_by": {"codes": count.code_bytes, "codebook": count.codeword_bytes},
+        "flash_by": {
+            "codes": count.code_bytes,
+            "codebook": count.codeword_bytes,
+            **({"rotation": count.rotation_bytes} if options.rotate else {}),
+        },
         "ram_bytes": count.ram_bytes,
         "ram_by": {
             "tables": count.table_bytes,

@@ -135,15 +135,13 @@ def detector_of(tables: Any) -> Detector:
         )
     assert isinstance(tables, patchcore.PatchcoreTables), type(tables)
     code = patchcore.code(tables)
-    words = 0 if code.codewords is None else code.codewords.nbytes
     return Detector(
         "patchcore",
         f"PatchCore, {patchcore.summary(tables)}",
         tables,
         tables.geometry.inside,
         patchcore.state_bytes(tables),
-        words
-        + sum(part.rows.nbytes for part in code.parts)
+        patchcore.ledger(tables.geometry, patchcore.options_of(tables)).flash_bytes
         + sum(level.runs.nbytes for level in code.levels),
         code,
         tables.score,
@@ -165,6 +163,7 @@ def patchcore_options(recipe: Recipe) -> Options:
         coreset_memory=recipe.memory.coreset_memory,
         trim=recipe.memory.trim,
         n_centroids=given.centroids,
+        rotate=bool(given.opq),
     )
 
 
@@ -179,4 +178,5 @@ def bank_given(given: PatchcoreOptions) -> Given:
         given.subspaces,
         given.bits,
         given.centroids,
+        given.opq,
     )

@@ -94,6 +94,7 @@ def choose_bank(
         candidates=taken.n_candidates if taken.search == "pqnn" else None,
         subspaces=None if taken.search == "flat" else taken.n_subspaces,
         bits=taken.bits,
+        opq=taken.rotate,
     )
     return replace(recipe, patchcore=settled), weighed
 
@@ -107,6 +108,7 @@ def weighed_json(weighed: Sequence[Judged]) -> list[dict[str, Any]]:
             "codes": judged.options.n_codes,
             "subspaces": judged.options.n_subspaces if judged.options.search != "flat" else None,
             "bits": judged.options.bits,
+            "opq": judged.options.rotate,
             "candidates": judged.options.n_candidates if judged.options.search == "pqnn" else None,
             **{k: v for k, v in vars(judged).items() if k != "options"},
         }

@@ -13,6 +13,7 @@ import numpy as np
 from vadgen.ref.flat_search import nearest
 from vadgen.ref.patch import Patch, patches
 from vadgen.ref.pq_search import pqnn_nearest
+from vadgen.ref.rotate import Rotation, rotate
 
 SCORE_BITS = 8
 
@@ -51,7 +52,10 @@ def repetition(levels: Sequence[Level], index: int) -> tuple[np.ndarray, np.ndar
 
 
 def queries(
-    outputs: Sequence[np.ndarray], taps: Sequence[Tap], levels: Sequence[Level]
+    outputs: Sequence[np.ndarray],
+    taps: Sequence[Tap],
+    levels: Sequence[Level],
+    rotations: Sequence[Rotation] = (),
 ) -> np.ndarray:
     """Feature vectors of the finest level's cells, coarser levels repeated to the nearest cell.
 
@@ -59,17 +63,21 @@ def queries(
         outputs: the taps, int8 (n, height, width, channels) each.
         taps: where each tap's patches go.
         levels: coarsest first.
+        rotations: of each level's patches; empty: they stay as they are.
 
     Returns:
         int8 (n, rows, cols, D).
     """
-    last = levels[-1]
-    out = np.empty((len(outputs[0]), last.rows, last.cols, last.end_dim), np.int8)
+    maps = [np.empty((len(outputs[0]), v.rows, v.cols, v.dims), np.int8) for v in levels]
     for output, tap in zip(outputs, taps, strict=True):
-        y, x = repetition(levels, tap.level)
-        first = levels[tap.level].first_dim + tap.first_dim
-        out[..., first : first + output.shape[-1]] = patches(output, tap.patch)[:, y][:, :, x]
-    return out
+        own = slice(tap.first_dim, tap.first_dim + output.shape[-1])
+        maps[tap.level][..., own] = patches(output, tap.patch)
+    turned = [rotate(*pair) for pair in zip(maps, rotations, strict=True)] if rotations else maps
+    repeated = []
+    for i, level_map in enumerate(turned):
+        y, x = repetition(levels, i)
+        repeated.append(level_map[:, y][:, :, x])
+    return np.concatenate(repeated, axis=-1)
 
 
 def score_cells(features: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

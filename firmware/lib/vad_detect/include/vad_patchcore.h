@@ -12,6 +12,7 @@
 
 #include "vad_patch.h"
 #include "vad_patch_search.h"
+#include "vad_rotate.h"
 #include "vad_runs.h"
 
 #ifdef __cplusplus
@@ -46,6 +47,7 @@ typedef struct {
     uint32_t table_words; /* scratch of the search */
     vad_patchcore_tap_t taps[VAD_PATCHCORE_MAX_TAPS]; /* in the order of the model's outputs */
     vad_patchcore_level_t levels[VAD_PATCH_MAX_LEVELS];
+    const vad_rotation_t *rotations; /* [n_levels], or NULL: patches stay as they are */
     const vad_patch_search_t *search;
     const void *bank;
 } vad_patchcore_t;
@@ -60,6 +62,7 @@ typedef struct {
     vad_patch_rows_t kept[VAD_PATCH_MAX_LEVELS];
     uint32_t tap_rows[VAD_PATCHCORE_MAX_TAPS];   /* rows that came */
     uint32_t patch_rows[VAD_PATCHCORE_MAX_TAPS]; /* rows of patches made */
+    uint32_t level_rows[VAD_PATCH_MAX_LEVELS];   /* rows of the maps that are ready to search */
     uint32_t searched;                           /* rows of the first level */
 } vad_patchcore_state_t;
 

@@ -244,11 +244,41 @@ static void make_patches(const vad_patchcore_tap_t *tap, const vad_runs_t *runs,
     }
 }
 
+/* Rotates the patches of row `y` of a level, where its runs are. scratch: int8 [dims]. */
+static void rotate_row(const vad_rotation_t *rotation, const vad_patchcore_level_t *level,
+                       uint32_t y, int8_t *map, int8_t *scratch) {
+    const vad_runs_t *runs = &level->runs;
+    const uint32_t dims = level_dims(level);
+    for (uint32_t run = runs->start[y]; run < runs->start[y + 1]; run++) {
+        for (uint32_t x = runs->first[run]; x < runs->end[run]; x++) {
+            vad_rotate(rotation, dims, scratch, map + (size_t)(y * level->cols + x) * dims);
+        }
+    }
+}
+
+/* Rotates the rows of a level's map for which all its taps have made their patches. */
+static void finish_rows(const vad_patchcore_t *detector, uint32_t index,
+                        vad_patchcore_state_t *state) {
+    const vad_patchcore_level_t *level = &detector->levels[index];
+    uint32_t rows = level->rows;
+    for (uint32_t i = 0; i < detector->n_taps; i++) {
+        if (detector->taps[i].level == index && state->patch_rows[i] < rows) {
+            rows = state->patch_rows[i];
+        }
+    }
+    for (; state->level_rows[index] < rows; state->level_rows[index]++) {
+        if (detector->rotations != NULL) {
+            rotate_row(&detector->rotations[index], level, state->level_rows[index],
+                       state->maps[index], state->query);
+        }
+    }
+}
+
 /* Whether every level has the patches under row `y` of the first level. */
 static int is_complete(const vad_patchcore_t *detector, uint32_t y,
                        const vad_patchcore_state_t *state) {
-    for (uint32_t i = 0; i < detector->n_taps; i++) {
-        if (state->patch_rows[i] < covered(detector, 0, y, 0, detector->taps[i].level).end_y) {
+    for (uint32_t i = 0; i < detector->n_levels; i++) {
+        if (state->level_rows[i] < covered(detector, 0, y, 0, i).end_y) {
             return 0;
         }
     }
@@ -300,6 +330,7 @@ void vad_patchcore_row(const vad_patchcore_t *detector, uint32_t tap, const int8
     state->tap_rows[tap]++;
     make_patches(from, &detector->levels[from->level].runs, state->rings[tap], state->tap_rows[tap],
                  state->maps[from->level], &state->patch_rows[tap]);
+    finish_rows(detector, from->level, state);
     while (state->searched < detector->levels[0].rows &&
            is_complete(detector, state->searched, state)) {
         search_row(detector, state->searched, state);
