@@ -49,6 +49,7 @@ from vadgen.pipeline.staging import shown, staged
 from vadgen.progress import Progress
 from vadgen.ref.patchcore import queries, to_scores
 from vadgen.report.figures import Line, Plot, check_drawing, write_plot
+from vadgen.report.heatmap import pixels_of
 
 ROWS = (300, 500, 1000, 2000)
 CANDIDATES = (1, 3, 10, 30, 100, 300, 1000)
@@ -298,7 +299,9 @@ def _open(
     values = [shipped.program.values[i] for i in shipped.program.outputs]
     train, tested = (load_arrays(folder, name) for name in ("train", "test"))
     notes = tuple((folder / "notes.txt").read_text(encoding="utf-8").splitlines())
-    return _Set(shipped, dataset, lay_out(values), train, tested, key, seed), notes
+    inside, size = shipped.detector.inside, shipped.input_size
+    roi = None if inside.all() else pixels_of(inside, size, size)
+    return _Set(shipped, dataset, lay_out(values, roi=roi), train, tested, key, seed), notes
 
 
 def _rows(given: _Set, n: int, progress: Progress) -> NDArray[np.float32]:
@@ -364,7 +367,8 @@ def _search(
 ) -> list[Point]:
     assert isinstance(tables.bank, PqBank)
     geometry = tables.geometry
-    vectors = queries(given.test, geometry.taps, geometry.levels).reshape(-1, geometry.dims)
+    vectors = queries(given.test, geometry.taps, geometry.levels)[:, geometry.inside]
+    vectors = vectors.reshape(-1, geometry.dims)
     result = two_phase(tables.bank, vectors, candidates)
     points = []
     for i, k in (*enumerate(candidates), (None, None)):
@@ -389,14 +393,14 @@ def _search(
     return points
 
 
-def _figures(given: _Set, cells: NDArray[Any]) -> Figures:
-    """What cells (n, rows * cols) tell."""
-    level = given.geometry.levels[-1]
-    maps = cells.reshape(len(cells), level.rows, level.cols)
+def _figures(given: _Set, found: NDArray[Any]) -> Figures:
+    """What the cells inside the region of interest (n, cells) tell."""
+    inside = given.geometry.inside
+    cells = np.zeros((len(found), *inside.shape), found.dtype)
+    cells[:, inside] = found
     size = given.shipped.input_size
-    m = evaluate_maps(given.dataset, size, cells.max(axis=1), maps).metrics
-    f1s = (None if f1 is None else f1.f1 for f1 in (m.image_f1, m.pixel_f1))
-    image_f1, pixel_f1 = f1s
+    m = evaluate_maps(given.dataset, size, found.max(axis=1), cells, inside).metrics
+    image_f1, pixel_f1 = (None if f1 is None else f1.f1 for f1 in (m.image_f1, m.pixel_f1))
     return Figures(m.image_auroc, image_f1, m.pixel_auroc, pixel_f1)
 
 
@@ -412,7 +416,8 @@ def _work(given: _Set, tables: PatchcoreTables, most_candidates: int) -> Work:
     )
     cells, looked = count_search(text, state_bytes(tables), tables.cell_shape, images)
     assert (cells == tables.score(tuple(images))[0]).all()
-    m, n, per = len(tables.bank.codewords), tables.bank.n_codes, 1 / cells.size
+    m, n = len(tables.bank.codewords), tables.bank.n_codes
+    per = 1 / (len(chosen) * int(tables.geometry.inside.sum()))
     return Work(
         n,
         m,
