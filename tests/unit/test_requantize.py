@@ -122,6 +122,21 @@ def test_settled_layers_give_the_same(depthwise: bool) -> None:
         )
 
 
+def test_channels_whose_sums_wrap_are_not_settled() -> None:
+    """Shifted left by 20, the least and the greatest sum give -128, those between do not."""
+    layer = replace(
+        convolution(6, channels=1),
+        weights=np.full((1, 1, 1, 8), 2, np.int8),
+        bias=np.array([2040], np.int32),
+        requant=Requant(np.int32([1 << 30]), np.int32([20]), 0, -128, 127),
+    )
+    sums = Sums.of(layer, zero_point=0)
+    outputs = definition(layer.requant, 0, all_sums(sums, 0))
+    assert outputs[0] == outputs[-1] == -128
+    assert outputs.max() == 127
+    assert settled(layer, zero_point=0) is layer
+
+
 def test_a_layer_that_changes_is_left_alone() -> None:
     layer = convolution(4)
     assert settled(layer, zero_point=0) is layer

@@ -95,7 +95,9 @@ def settled(layer: WeightsT, zero_point: int) -> WeightsT:
     """
     sums, requant = Sums.of(layer, zero_point), layer.requant
     ends = output(np.stack([sums.low, sums.high], axis=1), requant, slice(None))
-    idle = ends[:, 0] == ends[:, 1]
+    shifted = np.maximum(np.abs(sums.low), np.abs(sums.high)) << np.maximum(requant.shift, 0)
+    # What wraps does not rise with the sum.
+    idle = (ends[:, 0] == ends[:, 1]) & (shifted < 1 << 31)
     if not idle.any():
         return layer
     axis = 0 if isinstance(layer, Conv2d) else 2
