@@ -15,7 +15,6 @@ from graphs import random_graph
 from numpy.typing import NDArray
 
 from vadgen import paths
-from vadgen.board import list_boards, load_board
 from vadgen.lower import Program, lower
 from vadgen.model import Activation, Graph, Padding
 from vadgen.plan.planner import make_plan
@@ -24,7 +23,6 @@ from vadgen.ref.program import run_program
 RELU6_SCALE = 0.02
 """Below 6 / 255, so that RELU6 ends where int8 does."""
 CASES = [case for kernel in KERNELS for case in load(kernel)]
-DSP = [b for b in list_boards() if b.startswith("qemu") and "dsp" in load_board(b).kernels]
 
 
 def chain(seed: int) -> Graph:
@@ -122,9 +120,10 @@ def test_networks(name: str, tmp_path: Path) -> None:
     check(name, [f(seed) for seed in range(24) for f in (block, chain, random_graph)], tmp_path)
 
 
-def test_networks_without_spare_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["qemu_m4", "qemu_m55"])
+def test_networks_without_spare_memory(name: str, tmp_path: Path) -> None:
     graphs = [f(seed) for seed in range(24, 48) for f in (block, chain)]
-    check("qemu_m4", graphs, tmp_path, spare=False)
+    check(name, graphs, tmp_path, spare=False)
 
 
 @pytest.mark.slow
@@ -135,14 +134,23 @@ def test_more_networks(first: int, tmp_path: Path) -> None:
     check(str(names[first // 50 % len(names)]), graphs, tmp_path)
 
 
-def test_networks_reach_every_loop() -> None:
+LOOPS = {
+    "dsp": (20, r"vad_dsp_(?:dots|depthwise)_\w+_(?:planes|rows|short|signed)"),
+    "mve": (16, r"vad_mve_(?:dots|depthwise)_\w*(?:relu|signed|8|16|24|32)\b"),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_networks_reach_every_loop(name: str) -> None:
     used: set[str] = set()
     for seed in range(48):
         ram = None if seed < 24 else 0
-        for call in make_plan(lower(block(seed)), ("dsp", "portable"), ram_bytes=ram).calls:
-            used |= {v for _, v in call.fields if isinstance(v, str)}
+        for graph in (block(seed), chain(seed)):
+            for call in make_plan(lower(graph), (name, "portable"), ram_bytes=ram).calls:
+                used |= {v for _, v in call.fields if isinstance(v, str)}
     include = paths.firmware() / "lib" / "vad_kernels" / "include"
-    text = "".join(h.read_text() for h in sorted(include.glob("*_dsp.h")))
-    loops = set(re.findall(r"vad_dsp_(?:dots|depthwise)_\w+_(?:planes|rows|short|signed)", text))
-    assert len(loops) == 20
+    text = "".join(h.read_text() for h in sorted(include.glob(f"*_{name}.h")))
+    count, pattern = LOOPS[name]
+    loops = set(re.findall(pattern, text))
+    assert len(loops) == count, loops
     assert loops <= used, loops - used

@@ -35,26 +35,29 @@ class Array:
 
 @dataclass(frozen=True)
 class Planes:
-    """Rows of int16 planes, a channel after the other, centred, with zeros around their pixels.
+    """Rows of planes, a channel after the other.
 
+    Those of int16 are centred, with zeros around their pixels; those of int8 hold the pixels alone.
     All other rows are int8 pixels, channels innermost.
 
     Attributes:
         left: zeros before the first pixel of a plane.
-        plane: pixels of a plane with all its zeros, even.
+        plane: pixels of a plane with all its zeros.
         channels: planes of a row.
+        item_bytes: of a pixel, 1 or 2.
         saves: instructions of one inference that they save the layer that reads them.
     """
 
     left: int
     plane: int
     channels: int
+    item_bytes: int
     saves: int
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one row."""
-        return 2 * self.plane * self.channels
+        return self.item_bytes * self.plane * self.channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,7 @@ class Call:
         scratch_bytes: what the kernel needs while it runs.
         struct: the parameters' C type.
         header: the header that declares it.
+        reads_past: bytes behind an input row that it may read; it does not use them.
     """
 
     function: str
@@ -75,6 +79,7 @@ class Call:
     scratch_bytes: int
     struct: str
     header: str
+    reads_past: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class Kernel:
         accepts: whether it takes a layer of the program.
         pack: its call.
         reads_planes: the planes that it reads faster than pixels; `pack` takes them as `reads`.
-        writes_planes: whether it can write planes; `pack` takes them as `writes`.
+        writes_planes: whether it can write such planes; `pack` takes them as `writes`.
         takes_room: whether `pack` takes `room`, bytes of scratch; less costs instructions.
     """
 
@@ -94,7 +99,7 @@ class Kernel:
     accepts: Callable[[Any, Program], bool]
     pack: Callable[..., Call]
     reads_planes: Callable[[Any, Program], Planes] | None = None
-    writes_planes: Callable[[Any, Program], bool] | None = None
+    writes_planes: Callable[[Any, Program, Planes], bool] | None = None
     takes_room: bool = False
 
 

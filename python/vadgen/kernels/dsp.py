@@ -86,9 +86,9 @@ def _takes_pointwise(layer: Conv2d, program: Program) -> bool:
     return is_pointwise(layer) and in_channels % 4 == 0 and _takes_conv2d(layer, program)
 
 
-def _writes_planes(layer: Conv2d, program: Program) -> bool:
+def _writes_planes(layer: Conv2d, program: Program, planes: Planes) -> bool:
     found = _channels(layer, program)
-    return found is not None and found[1]
+    return planes.item_bytes == 2 and found is not None and found[1]
 
 
 def _conv2d(
@@ -187,7 +187,7 @@ def _planes(layer: DepthwiseConv2d, program: Program) -> Planes:
     read = layer.stride_w * (out.width + out.width % 2 - 1) + layer.kernel_w
     plane = max(layer.pad_left + source.width, read)
     spread = out.rows * layer.kernel_h * source.row_bytes
-    return Planes(layer.pad_left, plane + plane % 2, source.channels, spread * 9 // 4)
+    return Planes(layer.pad_left, plane + plane % 2, source.channels, 2, spread * 9 // 4)
 
 
 def _depthwise(layer: DepthwiseConv2d, program: Program, reads: Planes | None = None) -> Call:

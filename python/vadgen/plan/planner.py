@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -131,8 +132,9 @@ class _Draft:
             reads = self.kernels[readers[0]].reads_planes
             if reads is None or kernel.writes_planes is None:
                 continue
-            if kernel.writes_planes(layer, self.program):
-                found[layer.output] = reads(self.program.layers[readers[0]], self.program)
+            planes = reads(self.program.layers[readers[0]], self.program)
+            if kernel.writes_planes(layer, self.program, planes):
+                found[layer.output] = planes
         return found
 
     def plan(self, planes: Mapping[int, Planes]) -> Plan:
@@ -143,7 +145,7 @@ class _Draft:
             for kernel, layer in zip(self.kernels, program.layers, strict=True)
         )
         pitch = {
-            v.index: planes[v.index].row_bytes if v.index in planes else align(v.row_bytes, 4)
+            v.index: align(planes[v.index].row_bytes if v.index in planes else v.row_bytes, 4)
             for v in program.values
         }
         scratch = [0 if node.layer is None else calls[node.layer].scratch_bytes for node in nodes]
@@ -188,9 +190,8 @@ class _Draft:
         ]
 
         def worth(value: int) -> float:
-            ring = plan.rings[value]
-            more = ring.ring * (ring.pitch - self.program.values[value].row_bytes)
-            return planes[value].saves / more
+            more = planes[value].row_bytes - self.program.values[value].row_bytes
+            return planes[value].saves / (plan.rings[value].ring * more) if more else math.inf
 
         return min(inside or planes, key=worth)
 
@@ -336,7 +337,7 @@ def _place(
         rings,
         {n.index: offsets[f"scratch {segment_of[n.index]}"] for n in nodes if scratch[n.index]},
         offsets.get("state", 0),
-        arena_bytes,
+        arena_bytes + align(max((call.reads_past for call in calls), default=0)),
         max(scratch),
         state_bytes,
     )
