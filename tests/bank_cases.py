@@ -42,6 +42,7 @@ class BankCase:
     candidates: int = 1
     extreme: bool = False
     rotate: bool = False
+    small: bool = False
     sha256: str = ""
 
     def images(self) -> tuple[NDArray[np.int8], ...]:
@@ -78,7 +79,9 @@ class BankCase:
             codes = rng.integers(0, self.centroids, (self.n_codes, self.subspaces))
             bank = PqBank(self._int8(rng, shape, -127), codes.astype(np.uint8))
         rotations = tuple(self._rotation(rng, v.dims) for v in geometry.levels if self.rotate)
-        return PatchcoreTables(geometry, bank, self.search, self.candidates, 1.0, rotations)
+        return PatchcoreTables(
+            geometry, bank, self.search, self.candidates, 1.0, rotations, self.small
+        )
 
     def expected(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Cells and nearest rows by the numpy reference."""

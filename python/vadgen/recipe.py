@@ -166,6 +166,9 @@ class PatchcoreOptions:
     opq: bool | None = _key(
         None, _switch(), "rotate the features first, so that codes keep more of them"
     )
+    small_tables: bool | None = _key(
+        None, _switch(), "a look-up table for each 4-bit code: less RAM, more instructions"
+    )
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ SHAPES = {
 SEARCHES = {
     "adc 8": Options(search="adc", n_codes=300, n_subspaces=6, bits=8),
     "adc 4": Options(search="adc", n_codes=90, n_subspaces=12, bits=4),
+    "adc small": Options(search="adc", n_codes=90, n_subspaces=12, bits=4, small_tables=True),
+    "flat 4 small": Options(search="flat", n_codes=50, bits=4, small_tables=True),
     "adc rotated": Options(search="adc", n_codes=90, n_subspaces=6, bits=4, rotate=True),
     "adc straddling, rotated": Options("adc", 90, n_subspaces=3, bits=4, rotate=True),
     "adc straddling": Options(search="adc", n_codes=90, n_subspaces=3, bits=4),

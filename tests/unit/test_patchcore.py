@@ -121,6 +121,7 @@ def test_integer_distances_follow_real_ones() -> None:
         Options("adc", 100, n_subspaces=6, bits=8, n_centroids=64),
         Options("adc", 60, n_subspaces=16, bits=4),
         Options("adc", 60, n_subspaces=12, bits=4, rotate=True),
+        Options("adc", 60, n_subspaces=12, bits=4, small_tables=True),
         Options("pqnn", 60, n_subspaces=12, bits=4, n_candidates=9),
     ],
 )
@@ -238,6 +239,7 @@ def test_the_picker_weighs_every_kind_that_fits() -> None:
     kinds = {(o.search, o.bits) for o in options}
     assert {("flat", 8), ("flat", 4), ("adc", 4), ("adc", 8), ("pqnn", 8)} <= kinds
     assert {o.rotate for o in options} == {False, True}
+    assert not any(o.small_tables for o in options)
     assert options == choose(Given())
 
 
@@ -254,7 +256,7 @@ def test_the_picker_keeps_to_what_was_asked_for() -> None:
 
 def test_the_whole_bank_can_be_capped() -> None:
     options = choose(Given(), replace(LIMITS, bank_bytes=12_900))
-    assert options
+    assert any(o.small_tables for o in options)
     with pytest.raises(VadgenError, match="bytes of --bank-bytes") as caught:
         choose(Given(search="adc", n_codes=300), replace(LIMITS, bank_bytes=1024))
     assert caught.value.code is Exit.DOES_NOT_FIT

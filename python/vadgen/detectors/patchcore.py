@@ -82,6 +82,8 @@ class Options:
         coreset_memory: bytes that the selection may take.
         trim: fraction of the training patches to drop as suspicious.
         rotate: turn the features of each level first, for "adc" and "pqnn"; see `rotation_of`.
+        small_tables: of "adc" and "flat" at 4 bits: a look-up table for each code in place of one
+            for each two: an eighth of the RAM, more instructions.
     """
 
     search: Search = "adc"
@@ -94,6 +96,7 @@ class Options:
     trim: float = 0.0
     n_centroids: int | None = None
     rotate: bool = False
+    small_tables: bool = False
 
     @property
     def is_flat8(self) -> bool:
@@ -109,10 +112,12 @@ class Options:
     def title(self) -> str:
         """The kind, for people."""
         if self.search == "flat":
-            return f"flat, {self.bits} bits"
+            return f"flat, {self.bits} bits{', small tables' if self.small_tables else ''}"
         candidates = f", {self.n_candidates} candidates" if self.search == "pqnn" else ""
         turned = ", rotated" if self.rotate else ""
-        return f"{self.search}, {self.n_subspaces} codes of {self.bits} bits{turned}{candidates}"
+        small = ", small tables" if self.small_tables else ""
+        codes = f"{self.n_subspaces} codes of {self.bits} bits"
+        return f"{self.search}, {codes}{turned}{small}{candidates}"
 
     def subspaces(self, dims: int) -> int:
         """M; a flat bank of codes has a code for each dimension."""
@@ -130,6 +135,7 @@ class PatchcoreTables:
         n_candidates: for "pqnn".
         scale: the distance in the features' own units is `score * scale`.
         rotations: of each level's patches; empty without.
+        small_tables: see `Options`.
     """
 
     geometry: Geometry
@@ -138,6 +144,7 @@ class PatchcoreTables:
     n_candidates: int
     scale: float
     rotations: tuple[Rotation, ...] = ()
+    small_tables: bool = False
 
     @property
     def cell_shape(self) -> tuple[int, int]:
@@ -241,6 +248,11 @@ def check_options(options: Options, dims: int) -> None:
             f"{options.n_candidates} candidates are more than the {n} rows of the memory bank",
             f"ask for --candidates {n} or less, or --codes {options.n_candidates} or more",
         )
+    if options.small_tables and (options.search == "pqnn" or options.bits == 8):
+        raise VadgenError(
+            "small tables are for one-phase searches of 4-bit codes",
+            "ask for --search adc --bits 4",
+        )
     if options.is_flat8:
         return
     if options.centroids > 1 << options.bits:
@@ -316,6 +328,7 @@ def freeze(
         options.n_candidates,
         step / (1 << SCORE_BITS),
         rotations,
+        options.small_tables,
     )
 
 
@@ -415,7 +428,9 @@ class BankLevel:
     table_rows: int
 
 
-def bank_levels(bank: Bank, levels: Sequence[Level]) -> tuple[BankLevel, ...]:
+def bank_levels(
+    bank: Bank, levels: Sequence[Level], small_tables: bool = False
+) -> tuple[BankLevel, ...]:
     """Cuts the bank into levels: a subspace belongs to the finest level that it touches."""
     parts = []
     if isinstance(bank, FlatBank):
@@ -429,12 +444,13 @@ def bank_levels(bank: Bank, levels: Sequence[Level]) -> tuple[BankLevel, ...]:
         end = level.end_dim // sub_dims
         codes = pack(bank.codes[:, first:end], bank.bits)
         assert codes.shape[1] <= MAX_ROW_BYTES
-        parts.append(BankLevel(first, end, codes, _table_rows(bank, end - first)))
+        table_rows = _table_rows(bank, end - first, small_tables)
+        parts.append(BankLevel(first, end, codes, table_rows))
         first = end
     return tuple(parts)
 
 
-def _table_rows(bank: PqBank, n_subspaces: int) -> int:
+def _table_rows(bank: PqBank, n_subspaces: int, small_tables: bool) -> int:
     """Rows from which on a level's tables cost less than distances straight from the codewords.
 
     A distance to a centroid costs the same either way.
@@ -442,6 +458,8 @@ def _table_rows(bank: PqBank, n_subspaces: int) -> int:
     sub_dims = bank.codewords.shape[2]
     if bank.bits == 8:
         build, look_up = bank.codewords.shape[1] * _centroid_cost(sub_dims), _LOOK_UP
+    elif small_tables:
+        build, look_up = 16 * _centroid_cost(sub_dims), _SMALL_LOOK_UPS / 2
     else:
         build, look_up = 16 * _centroid_cost(sub_dims) + 128 * _SUM, _LOOK_UP / 2
     return math.ceil(build / (_centroid_cost(sub_dims) - look_up)) if n_subspaces else 0
@@ -504,6 +522,7 @@ class PatchcoreCode:
     table_bytes: int
     table_words: int
     rotations: tuple[Rotation, ...]
+    small_tables: bool
 
 
 def code(tables: PatchcoreTables) -> PatchcoreCode:
@@ -521,7 +540,7 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
             part.table_rows,
             part.rows,
         )
-        for i, part in enumerate(bank_levels(bank, geometry.levels))
+        for i, part in enumerate(bank_levels(bank, geometry.levels, tables.small_tables))
     )
     taps = []
     for value, tap in zip(geometry.values, geometry.taps, strict=True):
@@ -566,6 +585,7 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
         table_bytes=max(part.row_bytes for part in parts),
         table_words=table_words(tables),
         rotations=tables.rotations,
+        small_tables=tables.small_tables,
     )
 
 
@@ -604,6 +624,7 @@ def options_of(tables: PatchcoreTables) -> Options:
         bank.bits,
         n_centroids=n_centroids,
         rotate=bool(tables.rotations),
+        small_tables=tables.small_tables,
     )
 
 
@@ -671,7 +692,9 @@ def ledger(geometry: Geometry, options: Options) -> Ledger:
         codeword_bytes=0 if options.is_flat8 else options.centroids * dims,
         code_bytes=n * sum(row_bytes),
         rotation_bytes=sum(v.dims * (v.dims + 4) for v in levels) if options.rotate else 0,
-        table_bytes=0 if options.is_flat8 else 1024 * max(row_bytes),
+        table_bytes=0
+        if options.is_flat8
+        else (128 if options.small_tables else 1024) * max(row_bytes),
         heap_bytes=8 * options.n_candidates + -(-dims // 4) * 4 if is_pqnn else 0,
         list_bytes=6 * ((len(levels) - 1) * n + 1),
         map_bytes=sum(v.rows * v.cols * v.dims for v in levels) + rings + dims,
@@ -709,11 +732,12 @@ def level_row_bytes(geometry: Geometry, options: Options) -> tuple[int, ...]:
     return tuple(-(-(b - a) * options.bits // 8) for a, b in itertools.pairwise(ends))
 
 
-# Instructions on a Cortex-M7, measured with `-O2`: a look-up, a sum of two tables' entries, what a
-# row costs beside its look-ups, a value of a patch, a weight of a rotation and a value that it
-# makes; and the share of rows that each finer level
+# Instructions on a Cortex-M7, measured with `-O2`: a look-up, two look-ups of a byte in small
+# tables, a sum of two tables' entries, what a row costs beside its look-ups, a value of a patch, a
+# weight of a rotation and a value that it makes; and the share of rows that each finer level
 # still looks at, seen on real parts.
 _LOOK_UP = 5.5
+_SMALL_LOOK_UPS = 10.0
 _SUM = 3.0
 _ROW = 25.0
 _PATCH = 78.0
@@ -746,8 +770,10 @@ def instructions(geometry: Geometry, options: Options) -> int:
             if options.bits == 8:
                 build = row_bytes * options.centroids * _centroid_cost(sub_dims)
             else:
-                build = row_bytes * (32 * _centroid_cost(sub_dims) + 256 * _SUM)
-            scan = rows * (_LOOK_UP * row_bytes + _ROW)
+                sums = 0 if options.small_tables else 256 * _SUM
+                build = row_bytes * (32 * _centroid_cost(sub_dims) + sums)
+            look_up = _SMALL_LOOK_UPS if options.small_tables else _LOOK_UP
+            scan = rows * (look_up * row_bytes + _ROW)
             codes = row_bytes * 8 // options.bits
             direct = rows * (codes * _centroid_cost(sub_dims) / 2 + _ROW)
             total += cells * min(build + scan, direct) * (2 if options.search == "pqnn" else 1)

@@ -52,6 +52,7 @@ class Given:
     bits: int | None = None
     n_centroids: int | None = None
     rotate: bool | None = None
+    small_tables: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -167,13 +168,20 @@ def fitting(geometry: Geometry, given: Given, limits: Limits, base: Options) -> 
             found.append(_shrunk(option, n))
     if not found:
         raise _too_large(geometry, kinds, given, limits)
-    return found
+    large = {_kind_of(o): o.n_codes for o in found if not o.small_tables}
+    return [o for o in found if not o.small_tables or o.n_codes > large.get(_kind_of(o), 0)]
+
+
+def _kind_of(option: Options) -> Options:
+    """Without sizes that are chosen, and without tables."""
+    return replace(option, n_codes=0, n_candidates=0, small_tables=False)
 
 
 def is_open(given: Given) -> bool:
     """Whether anything is left to choose."""
     codes = () if given.search == "flat" else (given.n_subspaces, given.rotate)
-    return given.search == "auto" or None in (given.n_codes, given.bits, *codes)
+    tables = (given.small_tables,) if given.bits == 4 and given.search != "pqnn" else ()
+    return given.search == "auto" or None in (given.n_codes, given.bits, *codes, *tables)
 
 
 def _shrunk(option: Options, n_codes: int) -> Options:
@@ -233,7 +241,8 @@ def _kinds(dims: int, given: Given, base: Options) -> Iterator[Options]:
     for bits in (4, 8) if given.bits is None else (given.bits,):
         is_asked = given.search == "auto" and given.n_subspaces is None and not given.rotate
         if is_asked or given.search == "flat":
-            yield replace(base, search="flat", bits=bits, rotate=bool(given.rotate))
+            flat = replace(base, search="flat", bits=bits, rotate=bool(given.rotate))
+            yield from _with_tables(given, flat)
         for rotate in (False, True) if given.rotate is None else (given.rotate,):
             if given.search != "flat":
                 yield from _products(dims, given, replace(base, bits=bits, rotate=rotate))
@@ -244,11 +253,18 @@ def _products(dims: int, given: Given, base: Options) -> Iterator[Options]:
     counts = sorted({_divisor(dims, dims / ds) for ds in _SUB_DIMS[base.bits, base.rotate]})
     for m in counts if given.n_subspaces is None else (given.n_subspaces,):
         if given.search != "pqnn":
-            yield replace(base, search="adc", n_subspaces=m)
+            yield from _with_tables(given, replace(base, search="adc", n_subspaces=m))
         is_thesis = m == counts[0] and base.bits == 8 and not base.rotate
         if given.search == "pqnn" or (given.search == "auto" and is_thesis):
             candidates = given.n_candidates or min(base.n_candidates, base.n_codes)
             yield replace(base, search="pqnn", n_subspaces=m, n_candidates=candidates)
+
+
+def _with_tables(given: Given, option: Options) -> Iterator[Options]:
+    """The kind with the tables that were asked for, or with either."""
+    for small in (False, True) if given.small_tables is None else (given.small_tables,):
+        if option.bits == 4 or not small:
+            yield replace(option, small_tables=small)
 
 
 def _divisor(dims: int, wanted: float) -> int:

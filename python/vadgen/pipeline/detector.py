@@ -164,6 +164,7 @@ def patchcore_options(recipe: Recipe) -> Options:
         trim=recipe.memory.trim,
         n_centroids=given.centroids,
         rotate=bool(given.opq),
+        small_tables=bool(given.small_tables),
     )
 
 
@@ -179,4 +180,5 @@ def bank_given(given: PatchcoreOptions) -> Given:
         given.bits,
         given.centroids,
         given.opq,
+        given.small_tables,
     )

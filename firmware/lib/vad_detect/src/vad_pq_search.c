@@ -34,9 +34,11 @@ static void scan(const void *context, uint32_t level, const int8_t *query,
         if (sum >= bound) {
             continue;
         }
-        if (use_tables) {
-            sum = vad_pq_row_sum(part->codes + (size_t)row * part->row_bytes, part->row_bytes,
-                                 tables, limits, sum);
+        const uint8_t *codes = part->codes + (size_t)row * part->row_bytes;
+        if (use_tables && bank->small_tables) {
+            sum = vad_pq_row_sum_small(codes, part->row_bytes, tables, limits, sum);
+        } else if (use_tables) {
+            sum = vad_pq_row_sum(codes, part->row_bytes, tables, limits, sum);
         } else {
             sum = vad_pq_level_distance(bank, part, query, row, bound, sum);
         }

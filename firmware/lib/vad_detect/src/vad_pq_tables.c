@@ -1,6 +1,7 @@
 #include "vad_pq_tables.h"
 
 #include <stddef.h>
+#include <string.h>
 
 uint32_t vad_pq_encode(const vad_pq_bank_t *bank, uint32_t subspace, const int8_t *query) {
     const uint32_t dims = bank->sub_dims;
@@ -36,15 +37,24 @@ static uint32_t centroid_distances(const vad_pq_bank_t *bank, uint32_t subspace,
     return least;
 }
 
+/* A table of 16 for each of the two codes of a byte, zeros where the level has no second one;
+ * returns the least sum. */
+static uint32_t two_distances(const vad_pq_bank_t *bank, uint32_t subspace, uint32_t end,
+                              const int8_t *query, uint32_t *low, uint32_t *high) {
+    const uint32_t least = centroid_distances(bank, subspace, 16, query, low);
+    if (subspace + 1 < end) {
+        return least + centroid_distances(bank, subspace + 1, 16, query, high);
+    }
+    memset(high, 0, 16 * sizeof *high);
+    return least;
+}
+
 /* One table of 256 sums for a byte that holds two 4-bit codes; returns the least sum. */
 static uint32_t paired_distances(const vad_pq_bank_t *bank, uint32_t subspace, uint32_t end,
                                  const int8_t *query, uint32_t *table) {
     uint32_t low[16];
-    uint32_t high[16] = {0};
-    uint32_t least = centroid_distances(bank, subspace, 16, query, low);
-    if (subspace + 1 < end) {
-        least += centroid_distances(bank, subspace + 1, 16, query, high);
-    }
+    uint32_t high[16];
+    const uint32_t least = two_distances(bank, subspace, end, query, low, high);
     for (uint32_t j = 0; j < 16; j++) {
         for (uint32_t i = 0; i < 16; i++) {
             *table++ = low[i] + high[j];
@@ -60,13 +70,16 @@ void vad_pq_make_tables(const vad_pq_bank_t *bank, const vad_pq_level_t *level, 
         if (byte % VAD_PQ_GROUP == VAD_PQ_GROUP - 1) {
             rest[byte / VAD_PQ_GROUP] = after;
         }
-        uint32_t *table = tables + byte * 256;
         if (bank->bits == 8) {
             after += centroid_distances(bank, level->first_subspace + byte, bank->n_centroids,
-                                        query, table);
+                                        query, tables + byte * 256);
+        } else if (bank->small_tables) {
+            uint32_t *table = tables + byte * 32;
+            after += two_distances(bank, level->first_subspace + 2 * byte, level->end_subspace,
+                                   query, table, table + 16);
         } else {
             after += paired_distances(bank, level->first_subspace + 2 * byte, level->end_subspace,
-                                      query, table);
+                                      query, tables + byte * 256);
         }
     }
 }
