@@ -106,6 +106,9 @@ def _build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="where to write (default: build/BOARD)"
     )
+    parser.add_argument(
+        "--from-row", metavar="DIR:ROW", help="build a row of a study; flags go before it"
+    )
     titles = {
         "": "recipe (a key of the same name stands in FILE)",
         "padim": "PaDiM",
@@ -125,9 +128,14 @@ def _build_arguments(parser: argparse.ArgumentParser) -> None:
 def _build(args: argparse.Namespace, progress: Progress) -> Object:
     given = vars(args)
     flags = {k.dotted: given[k.dotted] for k in keys() if given[k.dotted] is not None}
-    recipe = read_recipe(args.recipe, flags)
     from vadgen import pipeline
 
+    if args.from_row is not None:
+        if args.recipe is not None:
+            raise VadgenError("--recipe and --from-row both say what to build", "give one of them")
+        recipe, training = pipeline.open_row(args.from_row, flags)
+        return pipeline.build(recipe, args.out, progress, training).to_json()
+    recipe = read_recipe(args.recipe, flags)
     return pipeline.build(recipe, args.out, progress).to_json()
 
 
@@ -275,6 +283,121 @@ def _study(args: argparse.Namespace, progress: Progress) -> Object:
     return study_pq(args.out, args.data, sweep, args.to, progress).to_json()
 
 
+def _listed(text: str) -> tuple[str, ...]:
+    """Names between commas."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise argparse.ArgumentTypeError("a list of names between commas is wanted")
+    return tuple(dict.fromkeys(names))
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    """Shares from 0 to 1 between commas."""
+    try:
+        values = tuple(float(name) for name in _listed(text))
+    except ValueError:
+        values = (math.nan,)
+    if not all(0 <= value <= 1 for value in values):
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of shares such as 0,0.1,0.2")
+    return values
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """Seeds between commas."""
+    try:
+        values = tuple(int(name) for name in _listed(text))
+    except ValueError:
+        values = (-1,)
+    if not all(0 <= value < 2**32 for value in values):
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of seeds such as 0,1,2")
+    return values
+
+
+def _weights(text: str) -> tuple[str, Path]:
+    """BACKBONE=FILE, or FILE for all others."""
+    name, equals, file = text.partition("=")
+    return (name, Path(file)) if equals else ("", Path(text))
+
+
+def _benchmark_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--data", metavar="ROOT", nargs="+", type=Path, default=[], help="roots of data sets")
+    add(
+        "--datasets",
+        type=_listed,
+        default=("mvtec",),
+        metavar="LIST",
+        help="of mvtec, visa, realiad, elpv, folder (default: mvtec)",
+    )
+    add("--categories", type=_listed, default=(), metavar="LIST", help="parts (default: all)")
+    add("--views", type=_listed, default=None, metavar="LIST", help="Real-IAD's cameras: C1,C2")
+    add(
+        "--backbones",
+        type=_listed,
+        default=("efficientnet_lite0",),
+        metavar="LIST",
+        help="networks, each with @WIDTH if wanted (default: efficientnet_lite0)",
+    )
+    add(
+        "--detectors",
+        type=_listed,
+        default=("padim", "padim_diagonal", "patchcore"),
+        metavar="LIST",
+        help="ways to detect (default: padim,padim_diagonal,patchcore)",
+    )
+    add(
+        "--contamination",
+        type=_shares,
+        default=(0.0,),
+        metavar="LIST",
+        help="anomalies to move into the training set, as shares of it (default: 0)",
+    )
+    add("--seeds", type=_seeds, default=(0, 1, 2), metavar="LIST", help="default: 0,1,2")
+    add("--input", type=int, default=224, metavar="SIZE", help="side in pixels (default: 224)")
+    add("--guard", action="store_true", help="also with suspicious training pictures dropped")
+    add(
+        "--weights",
+        type=_weights,
+        action="append",
+        default=[],
+        metavar="[BACKBONE=]FILE",
+        help="weights of a backbone, or `random`; may be given again",
+    )
+    add("--board", default="qemu_m7", help="that integer detectors are measured for")
+    add("--out", metavar="DIR", type=Path, default=Path("build/study"), help="folder of the study")
+    add("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    add("--dask", metavar="ADDRESS", help="run on a Dask cluster: tcp://host:8786")
+
+
+def _benchmark(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+    from vadgen.data.realiad import VIEWS
+    from vadgen.pipeline.benchmark import Sweep
+
+    if not 32 <= args.input <= 512 or args.workers < 1:
+        raise VadgenError("--input is 32 to 512, --workers at least 1", "give other numbers")
+    return pipeline.benchmark(
+        Sweep(
+            roots=tuple(args.data),
+            datasets=args.datasets,
+            categories=args.categories,
+            views=args.views or VIEWS,
+            backbones=args.backbones,
+            detectors=args.detectors,
+            contamination=args.contamination,
+            seeds=args.seeds,
+            input=args.input,
+            guard=args.guard,
+            weights=tuple(args.weights),
+            board=args.board,
+            out=args.out,
+            workers=args.workers,
+            dask=args.dask,
+        ),
+        progress,
+    ).to_json()
+
+
 def _clean_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "out",
@@ -382,6 +505,14 @@ VERBS = (
         _study_arguments,
         _study,
         render.render_study,
+    ),
+    Verb(
+        "benchmark",
+        "compare backbones and detectors on data sets",
+        "%(prog)s --data mvtec --backbones mobilenet_v2 --out study",
+        _benchmark_arguments,
+        _benchmark,
+        render.render_benchmark,
     ),
     Verb(
         "clean",

@@ -398,6 +398,38 @@ def render_evaluate(obj: Object, paint: Paint) -> list[str]:
     )
 
 
+def render_benchmark(obj: Object, paint: Paint) -> list[str]:
+    """A line a combination, means over its seeds; what could not be run; what to do next."""
+    rows = [
+        (
+            f"{row['category']} {row['backbone']} {row['detector']}"
+            + f" p={row['contamination']:g}" * bool(row["contamination"])
+            + " guard" * bool(row["guard"]),
+            _number(row.get("image_auroc")),
+            _number(row.get("pixel_auroc")),
+            _number(row.get("aupro")),
+            "-" if row.get("model_bytes") is None else show_bytes(round(row["model_bytes"])),
+            row["rows"][0][:6],
+        )
+        for row in obj["rows"]
+        if row["impossible"] is None
+    ]
+    head = ("", "image", "pixel", "AUPRO", "detector", "row")
+    out = short(obj["out"])
+    return _blocks(
+        [
+            f"  {obj['cells']} cells: {obj['ran']} run now, {obj['found']} were there"
+            + f", {len(obj['impossible'])} not possible" * bool(obj["impossible"])
+        ],
+        table(head, rows) if rows else [],
+        (line for text in obj["impossible"] for line in _rows(paint, "Not possible", text)),
+        [
+            _row(paint, "Next", f"{paint.command} build --from-row {out}:ROW --board qemu_m7"),
+        ],
+        _done(obj, paint),
+    )
+
+
 def render_size(obj: Object, paint: Paint) -> list[str]:
     """Flash and RAM by part, in bytes."""
 

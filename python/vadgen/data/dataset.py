@@ -96,3 +96,26 @@ def visible(folder: Path) -> list[Path]:
         raise VadgenError(
             f"cannot read folder {folder}: {error.strerror}", "check the path and its permissions"
         ) from error
+
+
+def need_files(dataset: Dataset, source: str) -> None:
+    """Check that the files that a split names are there.
+
+    Args:
+        dataset: pictures and masks by path.
+        source: where the data set is had, for the error.
+
+    Raises:
+        VadgenError: no pictures to train on, or some files are missing; says how many, and one.
+    """
+    if not dataset.train:
+        raise VadgenError(f"{dataset.name} has no pictures to train on", f"get {source}")
+    masks = [item.mask for item in dataset.test if item.mask is not None]
+    named = [*dataset.train, *(item.path for item in dataset.test), *masks]
+    missing = [path for path in named if not path.is_file()]
+    if missing:
+        raise VadgenError(
+            f"{dataset.name}: {len(missing):,} of {len(named):,} files are missing, such as "
+            f"{missing[0]}",
+            f"get {source}",
+        )

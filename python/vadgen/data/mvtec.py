@@ -7,6 +7,25 @@ from pathlib import Path
 from vadgen.data.dataset import GOOD, Dataset, LabelledImage, pictures, visible
 from vadgen.errors import VadgenError
 
+CATEGORIES = (
+    "bottle",
+    "cable",
+    "capsule",
+    "carpet",
+    "grid",
+    "hazelnut",
+    "leather",
+    "metal_nut",
+    "pill",
+    "screw",
+    "tile",
+    "toothbrush",
+    "transistor",
+    "wood",
+    "zipper",
+)
+SOURCE = "mvtec_anomaly_detection, from mvtec.com/company/research/datasets/mvtec-ad"
+
 
 def detect(root: Path) -> bool:
     """Whether the folder means to have this layout: it holds train/ or test/."""

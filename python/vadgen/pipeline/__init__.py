@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from vadgen.pipeline.benchmark import benchmark, open_row
 from vadgen.pipeline.builder import build
 from vadgen.pipeline.compiler import compile_model
 from vadgen.pipeline.device import flash, monitor
 from vadgen.pipeline.use import clean, demo_data, evaluate, infer, size, verify
 
 __all__ = [
+    "benchmark",
     "build",
     "clean",
     "compile_model",
@@ -16,6 +18,7 @@ __all__ = [
     "flash",
     "infer",
     "monitor",
+    "open_row",
     "size",
     "verify",
 ]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,11 @@ from vadgen.data.dataset import Dataset
 from vadgen.data.images import Notes
 from vadgen.detectors.picker import Judged
 from vadgen.emit.model import ABI
-from vadgen.pipeline.backbone import features, make_backbone, network_digest, open_network
+from vadgen.pipeline.backbone import network_digest, open_network
 from vadgen.pipeline.bank import bank_of
-from vadgen.pipeline.budget import arena_budget, check_plan, largest_input, table_budget
+from vadgen.pipeline.budget import arena_budget, check_plan, largest_input
 from vadgen.pipeline.cache import remembered
-from vadgen.pipeline.calibrate import Calibrated, calibrate_detector
+from vadgen.pipeline.calibrate import Calibrated
 from vadgen.pipeline.compiler import (
     Firmware,
     build_firmware,
@@ -41,16 +41,20 @@ from vadgen.pipeline.compiler import (
 )
 from vadgen.pipeline.data import Region, open_dataset, open_region, parity_images
 from vadgen.pipeline.evaluation import Evaluation, evaluate_scores, metrics_json, score_pictures
+from vadgen.pipeline.fit import fit_model
 from vadgen.pipeline.floats import evaluate_float
 from vadgen.pipeline.manifest import code_digest, sha256_text, write_json, write_manifest
 from vadgen.pipeline.parity import Agreement, Run, compare, from_host
-from vadgen.pipeline.pick import choose_bank, weighed_json
+from vadgen.pipeline.pick import weighed_json
 from vadgen.pipeline.shipped import Shipped, to_int8
 from vadgen.pipeline.staging import shown, staged
 from vadgen.plan.explain import explain_plan
 from vadgen.plan.planner import Plan, make_plan
 from vadgen.progress import Progress
 from vadgen.recipe import Recipe, canonical_json, recipe_hash, to_toml
+
+if TYPE_CHECKING:
+    from vadgen.pipeline.benchmark_cell import Training
 
 RUNNERS = ("host", "emulator", "tflm")
 
@@ -115,8 +119,16 @@ class Made:
     notes: tuple[str, ...]
 
 
-def build(recipe: Recipe, out: Path | None, progress: Progress) -> BuildResult:
+def build(
+    recipe: Recipe, out: Path | None, progress: Progress, training: Training | None = None
+) -> BuildResult:
     """Runs every step; `out` appears when all of them are done.
+
+    Args:
+        recipe: what to make.
+        out: folder to write; None for `build/BOARD`.
+        progress: told each step.
+        training: data set of a study's row; None for the recipe's own.
 
     Raises:
         VadgenError: see the exit codes.
@@ -125,7 +137,7 @@ def build(recipe: Recipe, out: Path | None, progress: Progress) -> BuildResult:
     board = load_board(recipe.board)
     target = out or Path("build") / board.id
     with staged(target) as work:
-        made = _make(recipe, board, work, progress)
+        made = _make(recipe, board, work, progress, training)
         progress.step("Write the report")
         from vadgen.pipeline.reporting import write_report
 
@@ -135,10 +147,12 @@ def build(recipe: Recipe, out: Path | None, progress: Progress) -> BuildResult:
     return _result(made, target, time.monotonic() - started)
 
 
-def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
+def _make(
+    recipe: Recipe, board: Board, work: Path, progress: Progress, training: Training | None
+) -> Made:
     progress.step("Read the data set")
-    dataset = open_dataset(recipe)
-    data_sha = dataset.sha256()
+    dataset = open_dataset(recipe) if training is None else training.dataset
+    data_sha = dataset.sha256() if training is None else training.sha256
     region = open_region(recipe, dataset)
     network = open_network(recipe)
     if recipe.input is None:
@@ -149,19 +163,9 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         find = partial(largest_input, recipe, board, network, region.mask)
         size = remembered("input", wanted, find)
         recipe = replace(recipe, input=size)
-    backbone = make_backbone(recipe, network, dataset, data_sha, progress)
-    train, notes = features(backbone, dataset.train, data_sha, progress)
-    said = [*region.notes, *(f"training: {line}" for line in notes)]
-    key = sha256_text(backbone.key, data_sha, region.sha256 or "")
-    weighed: tuple[Judged, ...] = ()
-    if recipe.detector == "patchcore":
-        recipe, weighed = choose_bank(
-            recipe, board, backbone, dataset.train, train, region.mask, key, progress
-        )
-    progress.step(f"Fit {recipe.detector} on {len(dataset.train)} pictures")
-    values = [backbone.program.values[i] for i in backbone.program.outputs]
-    left = table_budget(backbone.program, board, recipe)
-    calibrated = calibrate_detector(recipe, values, train, left, key, region.mask)
+    fitted = fit_model(recipe, board, network, dataset, data_sha, region, progress)
+    recipe, backbone, calibrated = fitted.recipe, fitted.backbone, fitted.calibrated
+    said = [*region.notes, *(f"training: {line}" for line in fitted.notes)]
 
     progress.step("Plan and generate the C")
     shipped = Shipped(
@@ -257,7 +261,7 @@ def _make(recipe: Recipe, board: Board, work: Path, progress: Progress) -> Made:
         reference,
         firmware,
         counts,
-        weighed,
+        fitted.weighed,
         tuple(said),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from study import SIDE, drawn
+from drawn_pictures import SIDE, drawn
 
 from vadgen.benchmark.methods import methods
 from vadgen.benchmark.methods.method import Pictures, smooth_maps

@@ -1,0 +1,207 @@
+"""Sweeps from end to end, with a tiny network of random weights and parts painted here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parts import write_labelled
+
+from vadgen.benchmark.cell import Row
+from vadgen.benchmark.store import FOLDER, read_rows
+from vadgen.errors import Exit, VadgenError
+from vadgen.pipeline.benchmark import Sweep, benchmark, open_row
+from vadgen.progress import SilentProgress
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mvtec")
+    for name in ("nut", "bolt"):
+        write_labelled(folder / name)
+    return folder
+
+
+def sweep(root: Path, out: Path, **changes: Any) -> Sweep:
+    given = Sweep(
+        roots=(root,),
+        datasets=("mvtec",),
+        categories=(),
+        views=("C1",),
+        backbones=("tiny",),
+        detectors=("padim", "padim_diagonal"),
+        contamination=(0.0,),
+        seeds=(0,),
+        input=64,
+        guard=False,
+        weights=(),
+        board="host",
+        out=out,
+        workers=1,
+        dask=None,
+    )
+    return replace(given, **changes)
+
+
+def figures(row: Row) -> tuple[object, ...]:
+    """All of a row but its times and memory."""
+    return (row.cell, row.draw, row.metrics, row.suspects, row.losses, row.costs.model_bytes)
+
+
+def test_a_sweep_and_its_rows(root: Path, tmp_path: Path) -> None:
+    result = benchmark(sweep(root, tmp_path / "a"), SilentProgress())
+    assert (result.cells, result.found, result.ran, result.impossible) == (4, 0, 4, ())
+    rows = read_rows(tmp_path / "a")
+    assert {(r.cell.category, r.cell.detector) for r in rows} == {
+        (part, method) for part in ("bolt", "nut") for method in ("padim", "padim_diagonal")
+    }
+    for row in rows:
+        assert row.metrics is not None and row.metrics.image_auroc is not None
+        assert row.metrics.aupro is not None and row.metrics.recall is not None
+        assert row.costs.fit_seconds and row.costs.model_bytes and row.costs.backbone_seconds
+        assert row.train_images + row.holdout_images == 12 and row.test_images == 8
+    assert len(result.rows) == 4 and result.rows[0]["image_auroc"] is not None
+
+
+def test_the_same_seed_gives_the_same_figures(root: Path, tmp_path: Path) -> None:
+    options = {"contamination": (0.1,), "guard": True, "detectors": ("padim", "patchcore")}
+    for name in "ab":
+        benchmark(sweep(root, tmp_path / name, **options), SilentProgress())
+    first, again = (
+        {row.cell.key: figures(row) for row in read_rows(tmp_path / name)} for name in "ab"
+    )
+    assert first == again and len(first) == 8
+
+
+def test_finished_cells_are_not_run_again(root: Path, tmp_path: Path) -> None:
+    benchmark(sweep(root, tmp_path), SilentProgress())
+    times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / FOLDER).iterdir()}
+    more = benchmark(sweep(root, tmp_path, seeds=(0, 1)), SilentProgress())
+    assert (more.cells, more.found, more.ran) == (8, 4, 4)
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / FOLDER).iterdir()}
+    assert len(after) == 8 and times.items() <= after.items()
+
+
+def test_impossible_cells_are_rows_that_say_why(root: Path, tmp_path: Path) -> None:
+    result = benchmark(
+        sweep(root, tmp_path, contamination=(0.1, 0.5), categories=("nut",)), SilentProgress()
+    )
+    assert result.ran == 4 and len(result.impossible) == 2
+    assert "takes 6 anomalies" in result.impossible[0]
+    again = benchmark(sweep(root, tmp_path, contamination=(0.5,)), SilentProgress())
+    assert again.found == 2
+
+
+def test_contamination_and_guard_are_told(root: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"contamination": (0.2,), "guard": True, "categories": ("nut",)}
+    benchmark(sweep(root, tmp_path, detectors=("padim",), **options), SilentProgress())
+    plain, guarded = read_rows(tmp_path)
+    assert plain.draw == guarded.draw and plain.draw is not None and plain.draw.images == 2
+    assert plain.train_images + plain.holdout_images == 14
+    assert guarded.suspects.auroc is not None and len(guarded.suspects.paths) == 12
+    assert guarded.train_images + guarded.holdout_images == 14 - guarded.suspects.dropped
+    assert plain.test_images == guarded.test_images == 6
+
+
+def test_integer_detectors_and_building_a_row(root: Path, tmp_path: Path) -> None:
+    from vadgen.pipeline import build
+
+    out = tmp_path / "study"
+    options: dict[str, Any] = {"detectors": ("padim_int8", "padim_diagonal")}
+    benchmark(sweep(root, out, categories=("nut",), **options), SilentProgress())
+    by_name = {row.cell.detector: row for row in read_rows(out)}
+    integer = by_name["padim_int8"]
+    assert integer.cell.board == "host" and integer.costs.flash_bytes is not None
+    assert integer.costs.ram_bytes and integer.costs.macs
+    for row in by_name.values():
+        recipe, training = open_row(f"{out}:{row.cell.key[:8]}", {"board": "host"})
+        assert (recipe.detector, recipe.backbone, recipe.input) == ("padim", "tiny", 64)
+    built = build(recipe, tmp_path / "built", SilentProgress(), training)
+    assert integer.metrics is not None and built.metrics is not None
+    assert built.metrics["int8"]["image_auroc"] == integer.metrics.image_auroc
+    assert built.metrics["int8"]["pixel_auroc"] == integer.metrics.pixel_auroc
+    own, no_training = open_row(f"{out}:{integer.cell.key}", {"data": str(root / "bolt")})
+    assert own.data == root / "bolt" and no_training is None and own.board == "host"
+
+
+def test_rows_that_cannot_be_built(root: Path, tmp_path: Path) -> None:
+    benchmark(sweep(root, tmp_path, contamination=(0.0, 0.5)), SilentProgress())
+    (bad, *_) = [row for row in read_rows(tmp_path) if row.impossible]
+    for spec, why in (
+        ("nowhere", "names no row"),
+        (f"{tmp_path}:zzz", "0 rows"),
+        (f"{tmp_path}:{bad.cell.key}", "could not be run"),
+        (f"{tmp_path / 'empty'}:ab", "no finished row"),
+    ):
+        with pytest.raises(VadgenError, match=why):
+            open_row(spec, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"datasets": ("mvtek",)}, "unknown data set"),
+        ({"categories": ("bottle",)}, "no data set has the part 'bottle'"),
+        ({"backbones": ("tinny",)}, "unknown backbone"),
+        ({"backbones": ("tiny@wide",)}, "no number"),
+        ({"detectors": ("padm",)}, "unknown detector"),
+        ({"detectors": ("padim_int8",), "board": "qemu"}, "board"),
+        ({"roots": ()}, "not in no folder given"),
+    ],
+)
+def test_wrong_names_stop_a_sweep_before_it_begins(
+    root: Path, tmp_path: Path, changes: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(VadgenError, match=why):
+        benchmark(sweep(root, tmp_path, **changes), SilentProgress())
+    assert not (tmp_path / FOLDER).exists()
+
+
+def test_a_killed_sweep_goes_on_where_it_was(root: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle: what is finished stays, whole; the same command runs the rest."""
+    out = tmp_path / "out"
+    names = ["--data", str(root), "--backbones", "tiny", "--detectors", "padim_diagonal"]
+    command = [sys.executable, "-m", "vadgen", "benchmark", *names, "--input", "64", "--out"]
+    command += [str(out), "--seeds", ",".join(map(str, range(200)))]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while len(list(out.glob(f"{FOLDER}/*.parquet"))) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    kept = {row.cell.seed for row in read_rows(out) if row.cell.category == "bolt"}
+    assert 3 <= len(kept) < 200
+    seeds = tuple(sorted(kept)) + (200,)
+    more = sweep(root, out, detectors=("padim_diagonal",), seeds=seeds, categories=("bolt",))
+    result = benchmark(more, SilentProgress())
+    assert (result.found, result.ran) == (len(kept), 1)
+
+
+def test_workers_give_the_same_rows(root: Path, tmp_path: Path) -> None:
+    benchmark(sweep(root, tmp_path / "one"), SilentProgress())
+    benchmark(sweep(root, tmp_path / "two", workers=2), SilentProgress())
+    one, two = (
+        {row.cell.key: figures(row) for row in read_rows(tmp_path / name)}
+        for name in ("one", "two")
+    )
+    assert one == two
+
+
+def test_no_scheduler_and_no_package(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(VadgenError, match="'distributed'") as caught:
+        benchmark(sweep(root, tmp_path, dask="tcp://127.0.0.1:1"), SilentProgress())
+    assert caught.value.code == Exit.TOOL_MISSING
