@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -88,6 +89,27 @@ class Emulator:
 
 
 @dataclass(frozen=True)
+class Flash:
+    """How firmware gets into a board that is attached.
+
+    Attributes:
+        method: "esptool", or "platformio" for the upload of its platform.
+        chip: esptool's name of the chip.
+        images: what esptool writes, as in "0x10000 firmware.bin"; files of PlatformIO's build.
+    """
+
+    method: str
+    chip: str = ""
+    images: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Offset in flash of each image, in the order of `images`."""
+        pairs = (image.split() for image in self.images)
+        return {name: int(offset, 16) for offset, name in pairs}
+
+
+@dataclass(frozen=True)
 class Tool:
     """A program, or a file of the compiler ("libc.a", "x.specs"), and its Debian package."""
 
@@ -111,6 +133,7 @@ class Board:
         platformio: how PlatformIO builds it.
         toolchain: the system compiler, for the in-project platform.
         emulator: the machine that runs it, if any.
+        flash: how firmware gets into it, None for a board that cannot be attached.
         tools: what must be installed to build and run it here.
     """
 
@@ -125,6 +148,7 @@ class Board:
     platformio: PlatformIO = PlatformIO()
     toolchain: Toolchain | None = None
     emulator: Emulator | None = None
+    flash: Flash | None = None
     tools: tuple[Tool, ...] = ()
 
     @property
@@ -195,7 +219,7 @@ def parse_board(name: str, text: str, where: str) -> Board:
         raise VadgenError(f"{where} is not valid TOML: {error}", "mend the line it names") from None
     tables = {
         key: _table(tree.pop(key), f"{where} [{key}]")
-        for key in ("memory", "platformio", "toolchain", "emulator", "tools")
+        for key in ("memory", "platformio", "toolchain", "emulator", "flash", "tools")
         if key in tree
     }
     parts: dict[str, Any] = {
@@ -204,6 +228,7 @@ def parse_board(name: str, text: str, where: str) -> Board:
             ("platformio", PlatformIO),
             ("toolchain", Toolchain),
             ("emulator", Emulator),
+            ("flash", Flash),
         )
         if key in tables
     }
@@ -230,11 +255,28 @@ def _check(board: Board, where: str) -> None:
         raise VadgenError(
             f"{where}: memory needs both [memory.flash] and [memory.ram]", "add the other"
         )
+    if board.flash is not None:
+        _check_flash(board.flash, f"{where} [flash]")
     if board.is_in_project != (board.toolchain is not None):
         raise VadgenError(
             f"{where}: [toolchain] belongs to boards of the in-project platform, and they need it",
             "add [toolchain], or name PlatformIO's own platform in [platformio]",
         )
+
+
+def _check_flash(flash: Flash, where: str) -> None:
+    if flash.method not in ("esptool", "platformio"):
+        raise VadgenError(f"{where}: unknown method '{flash.method}'", "esptool or platformio")
+    if (flash.method == "esptool") != bool(flash.chip and flash.images):
+        raise VadgenError(
+            f"{where}: 'chip' and 'images' belong to esptool, and it needs them",
+            'as in chip = "esp32s3", images = ["0x10000 firmware.bin"]',
+        )
+    for image in flash.images:
+        if not re.fullmatch(r"0x[0-9a-fA-F]+ [\w.-]+", image):
+            raise VadgenError(
+                f"{where}: key 'images' holds '{image}'", 'write "0x10000 firmware.bin"'
+            )
 
 
 def _table(value: object, where: str) -> dict[str, Any]:

@@ -248,10 +248,21 @@ def _port_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", help="serial port, such as /dev/ttyUSB0 (default: the only one)")
 
 
+def _flash_arguments(parser: argparse.ArgumentParser) -> None:
+    _port_arguments(parser)
+    parser.add_argument(
+        "--ports", metavar="A,B,C", type=_names, help="several boards, one after another"
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _flash(args: argparse.Namespace, progress: Progress) -> Object:
     from vadgen import pipeline
 
-    return pipeline.flash(args.out, args.port).to_json()
+    return pipeline.flash(args.out, args.ports or (args.port,), progress).to_json()
 
 
 def _monitor(args: argparse.Namespace, progress: Progress) -> Object:
@@ -486,9 +497,9 @@ VERBS = (
         "flash",
         "put the firmware on the board",
         "%(prog)s build/esp32s3 --port /dev/ttyUSB0",
-        _port_arguments,
+        _flash_arguments,
         _flash,
-        render.render_fields,
+        render.render_flash,
     ),
     Verb(
         "monitor",
@@ -647,6 +658,14 @@ def _verdict(obj: Object) -> VadgenError | None:
             f"parity broken: {' and '.join(broken)} differ from the reference",
             "this firmware must not be used; please report it with the recipe",
             Exit.PARITY,
+        )
+    failed = [board for board in obj.get("flashed") or () if board["error"]]
+    if failed:
+        return VadgenError(
+            f"{len(failed)} of {len(obj['flashed'])} boards were not flashed; "
+            f"{failed[0]['port']}: {failed[0]['error']}",
+            failed[0]["hint"],
+            Exit(failed[0]["code"]),
         )
     needs = obj.get("needs_tool")
     if needs:

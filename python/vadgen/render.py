@@ -552,6 +552,17 @@ def _missing(paint: Paint, ids: Sequence[str], why: str) -> Iterator[str]:
     yield f"    {why}"
 
 
+def render_flash(obj: Object, paint: Paint) -> list[str]:
+    """A line a board that was flashed."""
+    rows = [
+        f"  {board['port'] or obj['board']:<24}{board['method']:<12}{board['seconds']:>7.1f} s  "
+        + (board["error"] or "flashed")
+        for board in obj["flashed"]
+    ]
+    head = f"  {'port':<24}{'method':<12}{'time':>9}  result"
+    return _blocks([head, *rows], _notes(obj, paint))
+
+
 def render_fields(obj: Object, paint: Paint) -> list[str]:
     """Any other result: a line a field."""
     lines: list[str] = []

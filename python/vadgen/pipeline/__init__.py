@@ -5,7 +5,8 @@ from __future__ import annotations
 from vadgen.pipeline.benchmark import benchmark, open_row
 from vadgen.pipeline.builder import build
 from vadgen.pipeline.compiler import compile_model
-from vadgen.pipeline.device import flash, monitor
+from vadgen.pipeline.device import monitor
+from vadgen.pipeline.flash import flash
 from vadgen.pipeline.use import clean, demo_data, evaluate, infer, size, verify
 
 __all__ = [

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vadgen.board import Board, load_board
 from vadgen.build.emulator import run as run_emulated
+from vadgen.build.flashing import keep_images
 from vadgen.build.host import KERNELS, HostModel, compile_host
 from vadgen.build.icount import Counts, count
 from vadgen.build.platformio import build_project, create_project
@@ -247,6 +248,7 @@ def build_firmware(work: Path, board: Board, generated: Path) -> Firmware:
         if error.code != Exit.TOOL_MISSING:
             raise
         return Firmware(None, None, error)
+    keep_images(board, project, work)
     kept = work / "firmware.elf"
     shutil.copyfile(elf, kept)
     kept.chmod(0o755)

@@ -1,4 +1,4 @@
-"""`flash` and `monitor`: what PlatformIO does with a board that is attached."""
+"""`monitor`: what PlatformIO does with a board that is attached."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vadgen.board import Board, load_board
-from vadgen.build.platformio import platform_is_installed
-from vadgen.errors import Exit, VadgenError
+from vadgen.errors import VadgenError
 from vadgen.pipeline.manifest import read_manifest
 from vadgen.pipeline.staging import shown
 
@@ -24,26 +23,8 @@ class DeviceResult:
     port: str | None
 
     def to_json(self) -> dict[str, Any]:
-        """As `flash --json` and `monitor --json` print it."""
+        """As `monitor --json` prints it."""
         return dict(vars(self))
-
-
-def flash(out: Path, port: str | None) -> DeviceResult:
-    """Builds the project in `out` for its board and uploads it.
-
-    Raises:
-        VadgenError: the board is emulated, its platform is missing, or the upload failed.
-    """
-    board = _attached(out)
-    if not platform_is_installed(board):
-        raise VadgenError(
-            f"PlatformIO's platform {board.platformio.platform} is not installed",
-            f"pio run -d {shown(out / 'firmware')} -t upload",
-            Exit.TOOL_MISSING,
-        )
-    ports = [] if port is None else ["--upload-port", port]
-    _pio(["run", "-d", str(out / "firmware"), "-e", board.id, "-t", "upload", *ports])
-    return DeviceResult(board.id, shown(out), port)
 
 
 def monitor(out: Path, port: str | None) -> DeviceResult:
