@@ -11,6 +11,7 @@ have arm-none-eabi-gcc || need="$need gcc-arm-none-eabi"
 { have arm-none-eabi-gcc && [ -e "$(arm-none-eabi-gcc -print-file-name=nano.specs)" ]; } ||
     need="$need libnewlib-arm-none-eabi"
 have qemu-system-arm || need="$need qemu-system-arm"
+have gdb-multiarch || need="$need gdb-multiarch"
 python=""
 for name in python3.11 python3.12 python3.13 python3; do
     if have "$name" && "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then

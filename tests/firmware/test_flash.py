@@ -78,18 +78,8 @@ def test_esptool_writes_every_image(chip: str, mock: Mock, tmp_path: Path, capfd
         image = (out / "flash" / name).read_bytes()
         back = tmp_path / "back.bin"
         read = ["read-flash", hex(at), str(len(image)), str(back)]
-        command = [
-            sys.executable,
-            "-m",
-            "esptool",
-            "--chip",
-            chip,
-            "--port",
-            port,
-            "--no-stub",
-            *read,
-        ]
-        subprocess.run([str(x) for x in command], check=True, capture_output=True)
+        tool = [sys.executable, "-m", "esptool", "--chip", chip, "--port", port, "--no-stub"]
+        subprocess.run([*tool, *read], check=True, capture_output=True)
         assert back.read_bytes() == image
 
 

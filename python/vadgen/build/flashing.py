@@ -94,7 +94,11 @@ def flash_esptool(board: Board, images: dict[int, Path], port: str) -> None:
     """
     assert board.flash is not None
     if importlib.util.find_spec("esptool") is None:
-        raise VadgenError("esptool is not installed", "pip install esptool", Exit.TOOL_MISSING)
+        raise VadgenError(
+            "esptool is not installed",
+            "pip install 'vadgen[flash]', or esptool itself",
+            Exit.TOOL_MISSING,
+        )
     pairs = [word for at, path in images.items() for word in (hex(at), str(path))]
     head = ["--chip", board.flash.chip, "--port", port, "--baud", str(_BAUD)]
     _run([sys.executable, "-m", "esptool", *head, "write-flash", *pairs], "esptool", port)
