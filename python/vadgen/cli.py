@@ -332,6 +332,8 @@ def _weights(text: str) -> tuple[str, Path]:
 
 def _benchmark_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    add("action", nargs="?", choices=["report"], help="write tables and plots of a study")
+    add("study", metavar="DIR", nargs="?", type=Path, help="study to report on (default: --out)")
     add("--data", metavar="ROOT", nargs="+", type=Path, default=[], help="roots of data sets")
     add(
         "--datasets",
@@ -385,6 +387,8 @@ def _benchmark(args: argparse.Namespace, progress: Progress) -> Object:
     from vadgen.data.realiad import VIEWS
     from vadgen.pipeline.benchmark import Sweep
 
+    if args.action is not None:
+        return pipeline.report(args.study or args.out, progress).to_json()
     if not 32 <= args.input <= 512 or args.workers < 1:
         raise VadgenError("--input is 32 to 512, --workers at least 1", "give other numbers")
     return pipeline.benchmark(
@@ -519,7 +523,7 @@ VERBS = (
     ),
     Verb(
         "benchmark",
-        "compare backbones and detectors on data sets",
+        "compare backbones and detectors on data sets; tables and plots",
         "%(prog)s --data mvtec --backbones mobilenet_v2 --out study",
         _benchmark_arguments,
         _benchmark,

@@ -400,6 +400,8 @@ def render_evaluate(obj: Object, paint: Paint) -> list[str]:
 
 def render_benchmark(obj: Object, paint: Paint) -> list[str]:
     """A line a combination, means over its seeds; what could not be run; what to do next."""
+    if "tables" in obj:
+        return _benchmark_report(obj, paint)
     rows = [
         (
             f"{row['category']} {row['backbone']} {row['detector']}"
@@ -424,8 +426,21 @@ def render_benchmark(obj: Object, paint: Paint) -> list[str]:
         table(head, rows) if rows else [],
         (line for text in obj["impossible"] for line in _rows(paint, "Not possible", text)),
         [
-            _row(paint, "Next", f"{paint.command} build --from-row {out}:ROW --board qemu_m7"),
+            _row(paint, "Next", f"{paint.command} benchmark report {out}"),
+            _more(f"{paint.command} build --from-row {out}:ROW --board qemu_m7"),
         ],
+        _done(obj, paint),
+    )
+
+
+def _benchmark_report(obj: Object, paint: Paint) -> list[str]:
+    titles = {"Tables": obj["tables"], "Plots": obj["plots"]}
+    return _blocks(
+        *(
+            [_row(paint, label if i == 0 else "", text) for i, text in enumerate(texts)]
+            for label, texts in titles.items()
+        ),
+        [_row(paint, "Report", short(obj["report"]))],
         _done(obj, paint),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vadgen.pipeline.benchmark import benchmark, open_row
+from vadgen.pipeline.benchmark_report import report
 from vadgen.pipeline.builder import build
 from vadgen.pipeline.compiler import compile_model
 from vadgen.pipeline.device import monitor
@@ -20,6 +21,7 @@ __all__ = [
     "infer",
     "monitor",
     "open_row",
+    "report",
     "size",
     "verify",
 ]

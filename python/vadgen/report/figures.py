@@ -60,6 +60,82 @@ class Plot:
     y_unit: str = ""
 
 
+@dataclass(frozen=True)
+class Bars:
+    """One kind of bar in each group.
+
+    Attributes:
+        name: for the legend.
+        values: a bar a group; None leaves a gap.
+        errors: half the length of a bar's whisker; None without.
+    """
+
+    name: str
+    values: tuple[float | None, ...]
+    errors: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Groups of bars under a title.
+
+    Attributes:
+        title: what the bars are long for.
+        groups: names below the bars.
+        bars: of each group, in order.
+        is_share: whether the axis ends at 1.
+    """
+
+    title: str
+    groups: tuple[str, ...]
+    bars: tuple[Bars, ...]
+    is_share: bool = True
+
+
+@dataclass(frozen=True)
+class BarPlot:
+    """Panels of bars with one legend; `name`, `title` and `text` as of `Plot`."""
+
+    name: str
+    title: str
+    text: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a scatter plot: its name, the kind that colours it, its place."""
+
+    name: str
+    kind: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class ScatterPlot:
+    """Points, and a line through those that no other beats: less x and more y is better.
+
+    `x_unit` and the texts are as of `Plot`; x is logarithmic.
+    """
+
+    name: str
+    title: str
+    text: str
+    x_label: str
+    y_label: str
+    points: tuple[Point, ...]
+    x_unit: str = ""
+
+    def front(self) -> tuple[Point, ...]:
+        """The points that none is better than, by rising x."""
+        best: list[Point] = []
+        for point in sorted(self.points, key=lambda p: (p.x, -p.y)):
+            if not best or point.y > best[-1].y:
+                best.append(point)
+        return tuple(best)
+
+
 def check_drawing() -> None:
     """Whether plots can be drawn at all.
 
@@ -88,6 +164,123 @@ def write_plot(plot: Plot, folder: Path) -> tuple[Path, Path]:
     picture = folder / f"{plot.name}.png"
     _draw(plot, picture)
     return picture, numbers
+
+
+def write_bars(plot: BarPlot, folder: Path) -> tuple[Path, Path]:
+    """Writes `<name>.png` and `<name>.csv` (one line a bar: panel, group, bar, value, error)."""
+    check_drawing()
+    numbers = folder / f"{plot.name}.csv"
+    with numbers.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["panel", "group", "bar", "value", "error"])
+        for panel in plot.panels:
+            for bars in panel.bars:
+                for row in zip(panel.groups, bars.values, bars.errors, strict=True):
+                    writer.writerow([panel.title, row[0], bars.name, *row[1:]])
+    figure, grid = _figure(plot.title, plot.text, len(plot.panels))
+    for axes, panel in zip(grid, plot.panels, strict=True):
+        _draw_bars(axes, panel)
+    handles, names = grid[0].get_legend_handles_labels()
+    columns = max(1, min(4, 110 // max(len(name) + 6 for name in names)))
+    figure.legend(
+        handles, names, loc="outside lower left", ncols=columns, fontsize=9, frameon=False
+    )
+    picture = folder / f"{plot.name}.png"
+    figure.savefig(picture, metadata={"Software": None})
+    return picture, numbers
+
+
+def write_scatter(plot: ScatterPlot, folder: Path) -> tuple[Path, Path]:
+    """Writes `<name>.png` and `<name>.csv` (one line a point: kind, name, x, y, on the front)."""
+    check_drawing()
+    front = plot.front()
+    numbers = folder / f"{plot.name}.csv"
+    with numbers.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["kind", "name", plot.x_label, plot.y_label, "front"])
+        writer.writerows([p.kind, p.name, p.x, p.y, int(p in front)] for p in plot.points)
+    figure, (axes,) = _figure(plot.title, plot.text, 1)
+    axes.plot([p.x for p in front], [p.y for p in front], color=_SOFT, linewidth=1, zorder=1)
+    for i, kind in enumerate(dict.fromkeys(p.kind for p in plot.points)):
+        points = [p for p in plot.points if p.kind == kind]
+        axes.scatter(
+            [p.x for p in points],
+            [p.y for p in points],
+            label=kind,
+            color=_COLOURS[i % len(_COLOURS)],
+            marker=_MARKS[i % len(_MARKS)],
+            s=42,
+            zorder=2,
+        )
+    for point in front:
+        axes.annotate(
+            point.name,
+            (point.x, point.y),
+            xytext=(5, -11),
+            textcoords="offset points",
+            fontsize=8,
+            color=_INK,
+        )
+    axes.set_xlabel(plot.x_label, color=_INK)
+    axes.set_ylabel(plot.y_label, color=_INK)
+    _scale(axes.xaxis, axes.set_xscale, True, plot.x_unit, ())
+    axes.grid(color=_LINE, linewidth=0.8)
+    axes.margins(x=0.15, y=0.12)
+    figure.legend(loc="outside lower left", ncols=3, fontsize=9, frameon=False)
+    picture = folder / f"{plot.name}.png"
+    figure.savefig(picture, metadata={"Software": None})
+    return picture, numbers
+
+
+def _figure(title: str, text: str, panels: int) -> tuple[Any, list[Any]]:
+    """A figure with its title, and axes for one to many panels, two in a row."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows, columns = -(-panels // 2), min(panels, 2)
+    figure = Figure(
+        figsize=(8 if columns == 1 else 12, 5 if rows == 1 else 3.4 * rows + 1),
+        dpi=130,
+        layout="constrained",
+    )
+    FigureCanvasAgg(figure)
+    heading = f"{title}\n"
+    figure.suptitle(heading, x=0.02, ha="left", fontsize=13, fontweight="bold", color=_INK)
+    figure.text(0.02, 0.965 if rows > 1 else 0.945, text, va="top", fontsize=9, color=_SOFT)
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in grid[panels:]:
+        axes.remove()
+    for axes in grid[:panels]:
+        axes.tick_params(colors=_SOFT, labelsize=9)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_color(_LINE)
+    return figure, grid[:panels]
+
+
+def _draw_bars(axes: Any, panel: Panel) -> None:
+    width = 0.84 / len(panel.bars)
+    for i, bars in enumerate(panel.bars):
+        places = [g + (i - (len(panel.bars) - 1) / 2) * width for g in range(len(panel.groups))]
+        axes.bar(
+            places,
+            [value or 0 for value in bars.values],
+            width * 0.92,
+            yerr=[error or 0 for error in bars.errors] if any(bars.errors) else None,
+            error_kw={"elinewidth": 1, "ecolor": _INK},
+            label=bars.name,
+            color=_COLOURS[i % len(_COLOURS)],
+            hatch="//" if i >= len(_COLOURS) else None,
+        )
+    axes.set_title(panel.title, loc="left", fontsize=10, color=_INK)
+    axes.set_xticks(range(len(panel.groups)), panel.groups)
+    if sum(map(len, panel.groups)) > 60:
+        axes.tick_params(axis="x", rotation=60)
+    axes.grid(axis="y", color=_LINE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    if panel.is_share:
+        axes.set_ylim(0, 1.02)
 
 
 def _draw(plot: Plot, path: Path) -> None:

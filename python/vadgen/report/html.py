@@ -835,6 +835,18 @@ def _ramp() -> str:
     )
 
 
+def environment() -> Environment:
+    """What reads the templates of pages; all text is escaped."""
+    return Environment(
+        loader=FileSystemLoader(paths.templates()),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
 def render_report(data: ReportData) -> str:
     """The whole page: HTML with its styles and pictures inside, no script, no address.
 
@@ -844,17 +856,10 @@ def render_report(data: ReportData) -> str:
     Returns:
         The text of report.html.
     """
-    environment = Environment(
-        loader=FileSystemLoader(paths.templates()),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["code"] = _code
+    made = environment()
+    made.filters["code"] = _code
     last = STOPS[-1][0]
-    return environment.get_template("report.html.j2").render(
+    return made.get_template("report.html.j2").render(
         data=data,
         verdict=_verdict(data),
         tiles=_tiles(data),
