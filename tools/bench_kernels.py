@@ -34,8 +34,8 @@ from vadgen.build.size import measure  # noqa: E402
 from vadgen.emit.model import write_model  # noqa: E402
 from vadgen.errors import Exit, VadgenError  # noqa: E402
 from vadgen.lower import Program, lower  # noqa: E402
-from vadgen.pipeline.budget import arena_budget  # noqa: E402
-from vadgen.plan.planner import Plan, make_plan  # noqa: E402
+from vadgen.pipeline.budget import plan_for  # noqa: E402
+from vadgen.plan.planner import Plan  # noqa: E402
 from vadgen.quant.tflite_reader import read_tflite  # noqa: E402
 from vadgen.ref.program import run_program  # noqa: E402
 
@@ -123,7 +123,7 @@ def image(program: Program) -> NDArray[np.int8]:
 
 def measure_on(board: Board, name: str, program: Program, folder: Path) -> Row:
     """Builds, compares with the reference, counts."""
-    plan = make_plan(program, board.kernels, ram_bytes=arena_budget(program, board))
+    plan = plan_for(program, board)
     generated = folder / "generated"
     generated.mkdir(parents=True)
     write_model(generated, plan, name)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 from vadgen import __version__, render
 from vadgen.errors import Exit, VadgenError
 from vadgen.progress import PlainProgress, Progress, RichProgress, open_progress
-from vadgen.recipe import keys, nearest, read_recipe
+from vadgen.recipe import Key, keys, nearest, read_flag, read_recipe
 
 if TYPE_CHECKING:
     from vadgen.board import Board
@@ -144,12 +144,25 @@ def _compile_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--board", required=True, help="board to compile for")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where to write")
     parser.add_argument("--explain", action="store_true", help="show how each operator is run")
+    for key in _budgets():
+        parser.add_argument(key.flag, dest=key.name, metavar=key.rule.metavar, help=key.help)
+
+
+def _budgets() -> list[Key]:
+    """Keys of a recipe that `compile` takes, too."""
+    return [key for key in keys() if key.name in ("flash_budget", "ram_budget")]
 
 
 def _compile(args: argparse.Namespace, progress: Progress) -> Object:
     from vadgen import pipeline
 
-    result = pipeline.compile_model(args.model, args.board, args.out, progress, args.explain)
+    given = {k.name: (k, getattr(args, k.name)) for k in _budgets()}
+    budgets: dict[str, Any] = {
+        name: read_flag(key, text) for name, (key, text) in given.items() if text is not None
+    }
+    result = pipeline.compile_model(
+        args.model, args.board, args.out, progress, args.explain, **budgets
+    )
     return result.to_json()
 
 

@@ -198,7 +198,9 @@ class Recipe:
         input: height and width of the input in pixels; None is the largest that fits the board.
         detector: "padim" or "patchcore".
         roi: picture whose white part is the region of interest; None is the whole picture.
-        flash_budget: bytes of flash to fill instead of the board's; None is the board's.
+        flash_budget: most bytes of flash of the firmware; None is the board's.
+        ram_budget: most bytes of RAM, all of which may be taken for speed; None is the board's, of
+            which no more is taken than pays.
         alpha: false-positive rate the threshold is set for; None is 0.05 or what the normals allow.
         seed: of every random choice.
         calibration_images: training images that the int8 ranges are measured on.
@@ -234,6 +236,9 @@ class Recipe:
     detector: str = _key("padim", _one_of("padim", "patchcore"), "how features become a score")
     flash_budget: int | None = _key(
         None, _size(), "flash to fill, such as 512K (default: the board's)"
+    )
+    ram_budget: int | None = _key(
+        None, _size(), "RAM to fill, such as 192K (default: what pays of the board's)"
     )
     roi: Path | None = _key(
         None,
@@ -317,7 +322,7 @@ def read_recipe(path: Path | None, flags: Mapping[str, str | bool]) -> Recipe:
             checked = _check(known[dotted], value, f"{path}: key '{dotted}'")
             values[dotted] = path.parent / checked if isinstance(checked, Path) else checked
     for dotted, text in flags.items():
-        values[dotted] = _check(known[dotted], text, known[dotted].flag, is_text=True)
+        values[dotted] = read_flag(known[dotted], text)
     if not values.get("board"):
         raise VadgenError(
             "no board given", "add --board qemu_m7, for instance; `vadgen boards` lists them"
@@ -330,6 +335,15 @@ def read_recipe(path: Path | None, flags: Mapping[str, str | bool]) -> Recipe:
         }
         top[table] = kind(**options)
     return Recipe(**top)
+
+
+def read_flag(key: Key, text: str | bool) -> object:
+    """The value of a key given as a flag.
+
+    Raises:
+        VadgenError: it has the wrong type or range.
+    """
+    return _check(key, text, key.flag, is_text=True)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

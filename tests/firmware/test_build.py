@@ -195,6 +195,16 @@ def test_compile_on_every_board(board: str, network: Path, tmp_path: Path, capfd
     assert ("emulator" in verified["parity"]) == (board != "host")
 
 
+def test_compile_within_budgets(network: Path, tmp_path: Path, capfd: Any) -> None:
+    usable("qemu_m4")
+    argv = ("compile", network, "--board", "qemu_m4", "--out", tmp_path / "out")
+    result = run_json(capfd, *argv, "--flash-budget", "24K", "--ram-budget", "16K")
+    assert (result["flash_budget"], result["ram_budget"]) == (24 * 1024, 16 * 1024)
+    told = fails(capfd, Exit.DOES_NOT_FIT, *argv, "--ram-budget", "4K")
+    assert "RAM" in told
+    assert "512K" in fails(capfd, Exit.INPUT, *argv, "--flash-budget", "much")
+
+
 def test_the_hosts_program_answers_as_the_reference(data: Path, tmp_path: Path, capfd: Any) -> None:
     out = tmp_path / "out"
     run_json(capfd, "build", "--board", "host", "--data", data, *TINY, *PADIM, "--out", out)

@@ -86,13 +86,12 @@ def drawn_images(program: Program, seed: int) -> NDArray[np.int8]:
     return np.stack([noise, extremes]).astype(np.int8)
 
 
-def check(board_id: str, graphs: Sequence[Graph], folder: Path, spare: bool = True) -> None:
-    """Compares with the reference; without spare memory no value becomes planes."""
+def check(board_id: str, graphs: Sequence[Graph], folder: Path, **limits: int | None) -> None:
+    """Compares with the reference; `limits` are the plan's."""
     board = usable(board_id)
     programs = [lower(graph) for graph in graphs]
     images = [drawn_images(p, i) for i, p in enumerate(programs)]
-    ram = None if spare else 0
-    plans = [make_plan(p, board.kernels, ram_bytes=ram) for p in programs]
+    plans = [make_plan(p, board.kernels, **limits) for p in programs]
     results = run_plans(plans, images, board, folder)
     for i, (program, xs, got) in enumerate(zip(programs, images, results, strict=True)):
         for n, x in enumerate(xs):
@@ -123,7 +122,13 @@ def test_networks(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["qemu_m4", "qemu_m55"])
 def test_networks_without_spare_memory(name: str, tmp_path: Path) -> None:
     graphs = [f(seed) for seed in range(24, 48) for f in (block, chain)]
-    check(name, graphs, tmp_path, spare=False)
+    check(name, graphs, tmp_path, ram_bytes=0)
+
+
+@pytest.mark.parametrize("ram_bytes", [None, 0])
+def test_networks_without_spare_flash(ram_bytes: int | None, tmp_path: Path) -> None:
+    graphs = [block(seed) for seed in range(24, 48)]
+    check("qemu_m4", graphs, tmp_path, ram_bytes=ram_bytes, flash_bytes=0)
 
 
 @pytest.mark.slow

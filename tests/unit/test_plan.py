@@ -9,7 +9,7 @@ from graphs import GraphBuilder, random_graph
 
 from vadgen.lower import Program, lower
 from vadgen.plan.explain import explain_plan
-from vadgen.plan.planner import Plan, check_schedule, make_plan
+from vadgen.plan.planner import Plan, check_schedule, least_constant_bytes, make_plan
 
 DSP = ("dsp", "portable")
 
@@ -85,6 +85,39 @@ def test_planes_do_not_take_all_memory_that_there_is() -> None:
     least = make_plan(program, DSP, ram_bytes=0)
     plan = make_plan(program, DSP, ram_bytes=1 << 30)
     assert plan.arena_bytes <= least.arena_bytes + max(16 * 1024, least.arena_bytes // 8)
+
+
+def test_all_memory_is_taken_for_speed_where_it_is_given() -> None:
+    program = network(width=200)
+    usual = make_plan(program, DSP, ram_bytes=1 << 30)
+    filled = make_plan(program, DSP, ram_bytes=1 << 30, fills=True)
+    assert planes(usual) < planes(filled)
+    within = make_plan(program, DSP, ram_bytes=filled.arena_bytes - 1, fills=True)
+    assert usual.arena_bytes <= within.arena_bytes < filled.arena_bytes
+
+
+def test_constants_fit_the_flash() -> None:
+    program = network()
+    most, least = make_plan(program, DSP).constant_bytes, least_constant_bytes(program, DSP)
+    assert least < most
+    for flash in range(least, most + 1, 200):
+        plan = make_plan(program, DSP, flash_bytes=flash)
+        assert plan.constant_bytes <= flash
+    assert make_plan(program, DSP, flash_bytes=most).constant_bytes == most
+    assert make_plan(program, DSP, flash_bytes=0).constant_bytes == least
+
+
+def test_the_constants_that_cost_least_become_compact() -> None:
+    """The second depthwise convolution has stride 2: as many bytes, half as many rows."""
+    program = network()
+    whole = make_plan(program, DSP)
+    plan = make_plan(program, DSP, flash_bytes=whole.constant_bytes - 1)
+    smaller = [
+        program.layers[i].label
+        for i, (a, b) in enumerate(zip(whole.calls, plan.calls, strict=True))
+        if b.constant_bytes < a.constant_bytes
+    ]
+    assert smaller == ["08 DEPTHWISE_CONV_2D"]
 
 
 def test_state_and_scratch_lie_beside_the_rows() -> None:

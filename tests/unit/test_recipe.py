@@ -32,6 +32,7 @@ input = 96
 detector = "patchcore"
 flash_budget = "512K"
 roi = "roi.png"
+ram_budget = "192K"
 alpha = 0.05
 seed = 7
 calibration_images = 16
@@ -76,7 +77,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     recipe = read_recipe(write(tmp_path, FULL), {})
     assert recipe.data == tmp_path / "parts"
     assert recipe.weights == tmp_path / "w.npz"
-    assert recipe.flash_budget == 512 * 1024
+    assert (recipe.flash_budget, recipe.ram_budget) == (512 * 1024, 192 * 1024)
     assert recipe.padim == PadimOptions(40, "diagonal")
     assert recipe.patchcore == PatchcoreOptions(
         "pqnn", 1000, 100, 16, 4, 12, 65536, 1_000_000, True, True

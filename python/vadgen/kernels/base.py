@@ -60,6 +60,19 @@ class Planes:
         return self.item_bytes * self.plane * self.channels
 
 
+@dataclass(frozen=True)
+class Compact:
+    """A layout of a layer's constants that takes less flash and is widened as the layer runs.
+
+    Attributes:
+        saves: bytes of flash.
+        costs: instructions of one inference.
+    """
+
+    saves: int
+    costs: int
+
+
 @dataclass(frozen=True, eq=False)
 class Call:
     """One layer's kernel with its constants.
@@ -81,6 +94,11 @@ class Call:
     header: str
     reads_past: int = 0
 
+    @property
+    def constant_bytes(self) -> int:
+        """Flash of its tables."""
+        return sum(v.data.nbytes for _, v in self.fields if isinstance(v, Array))
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -93,6 +111,7 @@ class Kernel:
         reads_planes: the planes that it reads faster than pixels; `pack` takes them as `reads`.
         writes_planes: whether it can write such planes; `pack` takes them as `writes`.
         takes_room: whether `pack` takes `room`, bytes of scratch; less costs instructions.
+        compact: what a smaller layout of its constants saves; `pack` takes it as `compact=True`.
     """
 
     layer: type[Layer]
@@ -101,6 +120,7 @@ class Kernel:
     reads_planes: Callable[[Any, Program], Planes] | None = None
     writes_planes: Callable[[Any, Program, Planes], bool] | None = None
     takes_room: bool = False
+    compact: Callable[[Any, Program], Compact] | None = None
 
 
 def call(

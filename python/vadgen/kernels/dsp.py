@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadgen.kernels import requantize
-from vadgen.kernels.base import Call, Kernel, Planes, call
+from vadgen.kernels.base import Call, Compact, Kernel, Planes, call
 from vadgen.kernels.portable import is_pointwise
 from vadgen.kernels.requantize import Channels, Sums
 from vadgen.lower import Add, Conv2d, DepthwiseConv2d, Program
@@ -190,30 +190,48 @@ def _planes(layer: DepthwiseConv2d, program: Program) -> Planes:
     return Planes(layer.pad_left, plane + plane % 2, source.channels, 2, spread * 9 // 4)
 
 
-def _depthwise(layer: DepthwiseConv2d, program: Program, reads: Planes | None = None) -> Call:
+def _compact_depthwise(layer: DepthwiseConv2d, program: Program) -> Compact:
+    """Weights as bytes in place of pairs of int16, most of which are there twice."""
+    out, size = program.values[layer.output], layer.kernel_h
+    saves = 4 * size * (size - 1) - size * size - 1
+    return Compact(out.channels * saves, out.rows * out.channels * (5 * size * size + 40))
+
+
+def _depthwise(
+    layer: DepthwiseConv2d, program: Program, reads: Planes | None = None, compact: bool = False
+) -> Call:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
     found = _channels(layer, program)
     assert found is not None
     channels, short = found
     plane, size = _planes(layer, program).plane, layer.kernel_h
     bias = channels.bias if reads else _uncentred(channels, short, source.zero_point)
-    scaled = channels.weights << (channels.shift[:, None] if short else 0)
-    rows = scaled.reshape(-1, size, size)
-    pairs = np.stack([rows[:, :, :-1], rows[:, :, 1:]], axis=3).astype(np.int16)
-    words = np.ascontiguousarray(pairs).reshape(len(bias), -1).view(np.int32)
     tail = [bias, channels.multiplier, channels.constant, *([] if short else [channels.shift])]
-    constants = np.concatenate([words, _wrap(np.stack(tail, axis=1))], axis=1)
+    constants, shift = (
+        _wrap(np.stack(tail, axis=1)),
+        channels.shift if short else 0 * channels.shift,
+    )
+    weights: dict[str, NDArray[np.int8] | str] = {"weights": "NULL"}
+    if compact:
+        bytes_ = np.concatenate([channels.weights, shift[:, None]], axis=1)
+        weights = {"weights": bytes_.astype(np.int8)}
+    else:
+        rows = (channels.weights << shift[:, None]).reshape(-1, size, size)
+        pairs = np.stack([rows[:, :, :-1], rows[:, :, 1:]], axis=3).astype(np.int16)
+        words = np.ascontiguousarray(pairs).reshape(len(bias), -1).view(np.int32)
+        constants = np.concatenate([words, constants], axis=1)
     return call(
         "vad_depthwise_dsp_planes" if reads else "vad_depthwise_dsp_rows",
         2 * plane if reads else 8 * size * plane,
         "vad_depthwise_dsp",
         constants=constants,
+        **weights,
         row=f"vad_dsp_depthwise_{size}_{layer.stride_w}_{'short' if short else 'signed'}",
         in_width=source.width,
         channels=out.channels,
         out_width=out.width,
         plane=plane,
-        channel=constants.shape[1],
+        channel=size * (size - 1) + len(tail),
         size=size,
         stride=layer.stride_w,
         pad_left=layer.pad_left,
@@ -261,6 +279,12 @@ def _add(layer: Add, program: Program) -> Call:
 
 KERNELS: tuple[Kernel, ...] = (
     Kernel(Conv2d, _takes_conv2d, _conv2d, writes_planes=_writes_planes, takes_room=True),
-    Kernel(DepthwiseConv2d, _takes_depthwise, _depthwise, reads_planes=_planes),
+    Kernel(
+        DepthwiseConv2d,
+        _takes_depthwise,
+        _depthwise,
+        reads_planes=_planes,
+        compact=_compact_depthwise,
+    ),
     Kernel(Add, _takes_add, _add),
 )

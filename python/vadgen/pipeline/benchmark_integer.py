@@ -21,7 +21,7 @@ from vadgen.build.icount import count
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import load_rgb
 from vadgen.pipeline.backbone import Backbone, features, open_network
-from vadgen.pipeline.budget import arena_budget, check_plan, weight_bytes
+from vadgen.pipeline.budget import check_plan, limited, plan_for
 from vadgen.pipeline.calibrate import batches_of
 from vadgen.pipeline.compiler import build_firmware, write_generated
 from vadgen.pipeline.data import Region
@@ -29,7 +29,6 @@ from vadgen.pipeline.detector import fit_detector
 from vadgen.pipeline.evaluation import evaluate_maps
 from vadgen.pipeline.fit import fit_model
 from vadgen.pipeline.shipped import Shipped
-from vadgen.plan.planner import make_plan
 from vadgen.progress import SilentProgress
 from vadgen.recipe import Recipe
 
@@ -63,7 +62,8 @@ def run_integer(
     Raises:
         VadgenError: it does not fit the board, or as `build`.
     """
-    progress, board = SilentProgress(), load_board(recipe.board)
+    progress = SilentProgress()
+    board = limited(load_board(recipe.board), recipe.flash_budget, recipe.ram_budget)
     network = open_network(recipe)
     fitted = fit_model(recipe, board, network, dataset, data_sha, Region(), progress)
     recipe, backbone, calibrated = fitted.recipe, fitted.backbone, fitted.calibrated
@@ -107,8 +107,8 @@ def _firmware(
     shipped: Shipped, board: Board, recipe: Recipe, network: Network, picture: NDArray[np.uint8]
 ) -> _Firmware:
     """Plans the model, and compiles and counts it where the board's tools are here."""
-    state = shipped.detector.state_bytes
-    plan = make_plan(shipped.program, board.kernels, state, arena_budget(shipped.program, board))
+    fills = recipe.ram_budget is not None
+    plan = plan_for(shipped.program, board, shipped.detector, fills=fills)
     check_plan(plan, shipped.detector, board, recipe, network)
     with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
         work = Path(name)
@@ -121,7 +121,7 @@ def _firmware(
     return _Firmware(
         None if firmware.sizes is None else firmware.sizes.flash_bytes,
         plan.arena_bytes + plan.program.values[0].row_bytes,
-        weight_bytes(plan.calls),
+        plan.constant_bytes,
         None if counts is None else counts.total,
     )
 

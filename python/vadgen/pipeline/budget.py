@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vadgen.board import UNLIMITED, Board
 from vadgen.errors import Exit, VadgenError
-from vadgen.kernels import select
-from vadgen.kernels.base import Array, Call
 from vadgen.lower import Program, lower
 from vadgen.pipeline.detector import Detector, estimate
-from vadgen.plan.planner import Plan, least_arena, make_plan
+from vadgen.plan.planner import Plan, least_arena, least_constant_bytes, make_plan
 from vadgen.recipe import Recipe
 from vadgen.ref.roi import Inside
 
@@ -32,27 +30,48 @@ OTHER_RAM_BYTES = 2 * 1024
 LEAST_INSTRUCTIONS = 20_000_000
 
 
-def weight_bytes(calls: Iterable[Call]) -> int:
-    """Flash of the kernels' constants."""
-    return sum(
-        value.data.nbytes for call in calls for _, value in call.fields if isinstance(value, Array)
+def limited(board: Board, flash_bytes: int | None, ram_bytes: int | None) -> Board:
+    """The board with no more flash and RAM than given; None leaves what it has."""
+    most = {"flash": flash_bytes, "ram": ram_bytes}
+    regions = (
+        replace(region, size=min(region.size, most.get(region.name) or region.size))
+        for region in board.memory
     )
+    return replace(board, memory=tuple(regions))
 
 
-def flash_budget(board: Board, recipe: Recipe) -> int:
-    """Flash that the firmware may take: the board's, or less where the recipe says so."""
-    return min(recipe.flash_budget or UNLIMITED, board.flash_bytes)
+def plan_for(
+    program: Program, board: Board, detector: Detector | None = None, *, fills: bool = False
+) -> Plan:
+    """The plan for a board, whose flash the kernels share with the detector's tables.
+
+    Args:
+        program: the network.
+        board: with its memory as limited.
+        detector: None for the network alone.
+        fills: as for `make_plan`.
+    """
+    state_bytes, table_bytes = (
+        (None, 0) if detector is None else (detector.state_bytes, detector.table_bytes)
+    )
+    return _plan(program, board, state_bytes, table_bytes, fills)
 
 
-def table_budget(program: Program, board: Board, recipe: Recipe) -> int:
-    """Flash that the detector's tables may take beside this backbone.
+def _plan(
+    program: Program, board: Board, state_bytes: int | None, table_bytes: int, fills: bool
+) -> Plan:
+    flash_bytes = board.flash_bytes - CODE_BYTES - table_bytes
+    ram_bytes = arena_budget(program, board)
+    return make_plan(program, board.kernels, state_bytes, ram_bytes, flash_bytes, fills)
+
+
+def table_budget(program: Program, board: Board) -> int:
+    """Flash that the detector's tables may take beside this backbone in its smallest layout.
 
     Raises:
         VadgenError: DOES_NOT_FIT; nothing is left.
     """
-    calls = [select(layer, program, board.kernels) for layer in program.layers]
-    weights = weight_bytes(calls)
-    budget = flash_budget(board, recipe)
+    weights, budget = least_constant_bytes(program, board.kernels), board.flash_bytes
     left = budget - weights - CODE_BYTES
     if left <= 0:
         raise VadgenError(
@@ -82,7 +101,7 @@ def bank_limits(program: Program, board: Board, recipe: Recipe) -> Limits:
 
     default = UNLIMITED if recipe.patchcore.codes else max(program.macs, LEAST_INSTRUCTIONS)
     return Limits(
-        table_budget(program, board, recipe),
+        table_budget(program, board),
         arena_budget(program, board) - least_arena(program, board.kernels),
         recipe.patchcore.instructions or default,
         recipe.patchcore.bank_bytes,
@@ -122,7 +141,7 @@ def check_plan(
     Raises:
         VadgenError: DOES_NOT_FIT; says which memory, by how many bytes, and the size that fits.
     """
-    lack = _shortage(plan, detector.table_bytes, board, recipe)
+    lack = _shortage(plan, detector.table_bytes, board)
     if not lack:
         return
     assert recipe.input is not None
@@ -132,11 +151,13 @@ def check_plan(
 
 
 def _lack(recipe: Recipe, board: Board, network: Network, size: int, roi: Inside | None) -> str:
-    """What is missing at an input size; sizes do not depend on the pictures, so any ranges do."""
+    """What is missing at an input size; of the pictures' ranges only the usual are known yet."""
     from vadgen.quant.quantize import Ranges, quantize
 
-    ones = np.ones(len(network.nodes))
-    program = lower(quantize(network, Ranges(size, size, -ones, ones)))
+    # Behind a ReLU6 zero is the least value, which decides the kernel.
+    relu6 = np.array([getattr(node, "relu6", False) for node in network.nodes])
+    ranges = Ranges(size, size, np.where(relu6, 0.0, -8.0), np.where(relu6, 6.0, 8.0))
+    program = lower(quantize(network, ranges))
     values = [program.values[i] for i in program.outputs]
     try:
         limits = bank_limits(program, board, recipe)
@@ -145,17 +166,17 @@ def _lack(recipe: Recipe, board: Board, network: Network, size: int, roi: Inside
         if error.code != Exit.DOES_NOT_FIT:
             raise
         return error.message
-    plan = make_plan(program, board.kernels, state_bytes, arena_budget(program, board))
-    return _shortage(plan, table_bytes, board, recipe)
+    plan = _plan(program, board, state_bytes, table_bytes, recipe.ram_budget is not None)
+    return _shortage(plan, table_bytes, board)
 
 
-def _shortage(plan: Plan, table_bytes: int, board: Board, recipe: Recipe) -> str:
+def _shortage(plan: Plan, table_bytes: int, board: Board) -> str:
     """Which memory is short and by how many bytes, or ""."""
-    weights = weight_bytes(plan.calls)
+    weights = plan.constant_bytes
     flash = weights + table_bytes + CODE_BYTES
     ram = board.ram_bytes - arena_budget(plan.program, board) + plan.arena_bytes
     parts = (
-        ("flash", flash, flash_budget(board, recipe), "weights", weights, "tables", table_bytes),
+        ("flash", flash, board.flash_bytes, "weights", weights, "tables", table_bytes),
         (
             "RAM",
             ram,

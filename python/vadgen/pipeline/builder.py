@@ -25,7 +25,7 @@ from vadgen.detectors.picker import Judged
 from vadgen.emit.model import ABI
 from vadgen.pipeline.backbone import network_digest, open_network
 from vadgen.pipeline.bank import bank_of
-from vadgen.pipeline.budget import arena_budget, check_plan, largest_input
+from vadgen.pipeline.budget import check_plan, largest_input, limited, plan_for
 from vadgen.pipeline.cache import remembered
 from vadgen.pipeline.calibrate import Calibrated
 from vadgen.pipeline.compiler import (
@@ -49,7 +49,7 @@ from vadgen.pipeline.pick import weighed_json
 from vadgen.pipeline.shipped import Shipped, to_int8
 from vadgen.pipeline.staging import shown, staged
 from vadgen.plan.explain import explain_plan
-from vadgen.plan.planner import Plan, make_plan
+from vadgen.plan.planner import Plan
 from vadgen.progress import Progress
 from vadgen.recipe import Recipe, canonical_json, recipe_hash, to_toml
 
@@ -134,7 +134,7 @@ def build(
         VadgenError: see the exit codes.
     """
     started = time.monotonic()
-    board = load_board(recipe.board)
+    board = limited(load_board(recipe.board), recipe.flash_budget, recipe.ram_budget)
     target = out or Path("build") / board.id
     with staged(target) as work:
         made = _make(recipe, board, work, progress, training)
@@ -177,12 +177,8 @@ def _make(
         f"recipe {recipe_hash(recipe, data_sha256=data_sha, roi_sha256=region.sha256)[:16]}",
     )
     shipped.save(work)
-    plan = make_plan(
-        shipped.program,
-        board.kernels,
-        shipped.detector.state_bytes,
-        arena_budget(shipped.program, board),
-    )
+    fills = recipe.ram_budget is not None
+    plan = plan_for(shipped.program, board, shipped.detector, fills=fills)
     check_plan(plan, shipped.detector, board, recipe, network, region.mask)
     write_json(work / "plan.json", explain_plan(plan))
     generated = write_generated(

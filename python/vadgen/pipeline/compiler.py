@@ -25,7 +25,7 @@ from vadgen.build.tools import tool_versions
 from vadgen.emit.model import ABI, write_model
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Program, lower
-from vadgen.pipeline.budget import arena_budget
+from vadgen.pipeline.budget import limited, plan_for
 from vadgen.pipeline.manifest import sha256_file, write_json, write_manifest
 from vadgen.pipeline.parity import Agreement, Run, compare, from_host, from_responses
 from vadgen.pipeline.staging import shown, staged
@@ -79,21 +79,36 @@ class Firmware:
 
 
 def compile_model(
-    tflite: Path, board_id: str, out: Path | None, progress: Progress, explain: bool = False
+    tflite: Path,
+    board_id: str,
+    out: Path | None,
+    progress: Progress,
+    explain: bool = False,
+    flash_budget: int | None = None,
+    ram_budget: int | None = None,
 ) -> CompileResult:
     """Compiles a network for a board and checks it against the TFLM interpreter.
+
+    Args:
+        tflite: the network.
+        board_id: a board's name.
+        out: where to write; None is a folder in `build`.
+        progress: told of each step.
+        explain: whether the result holds the plan.
+        flash_budget: as of a recipe.
+        ram_budget: as of a recipe.
 
     Raises:
         VadgenError: the model is not supported, does not fit, or a tool is missing.
     """
     started = time.monotonic()
-    board = load_board(board_id)
+    board = limited(load_board(board_id), flash_budget, ram_budget)
     data = _read(tflite)
     program = lower(read_tflite(data, tflite.name))
     target = out or Path("build") / f"{tflite.stem}-{board.id}"
     with staged(target) as work:
         progress.step("Plan rows and memory")
-        plan = make_plan(program, board.kernels, ram_bytes=arena_budget(program, board))
+        plan = plan_for(program, board, fills=ram_budget is not None)
         shutil.copyfile(tflite, work / "model.tflite")
         generated = write_generated(work, plan, tflite.name)
         rows = explain_plan(plan)

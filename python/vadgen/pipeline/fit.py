@@ -78,6 +78,6 @@ def fit_model(
         )
     progress.step(f"Fit {recipe.detector} on {len(dataset.train)} pictures")
     values = [backbone.program.values[i] for i in backbone.program.outputs]
-    left = table_budget(backbone.program, board, recipe)
+    left = table_budget(backbone.program, board)
     calibrated = calibrate_detector(recipe, values, taps, left, key, region.mask)
     return Fitted(recipe, backbone, taps, calibrated, left, weighed, notes)

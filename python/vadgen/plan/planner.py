@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vadgen.kernels import find
-from vadgen.kernels.base import Call, Kernel, Planes
+from vadgen.kernels.base import Call, Compact, Kernel, Planes
 from vadgen.lower import Layer, Program
 from vadgen.plan.arena import Block, align, place
 from vadgen.plan.nodes import Node, build_nodes
@@ -53,6 +54,11 @@ class Plan:
     scratch_bytes: int
     state_bytes: int
 
+    @property
+    def constant_bytes(self) -> int:
+        """Flash of the kernels' constants."""
+        return sum(call.constant_bytes for call in self.calls)
+
 
 # Speed may cost this much more memory than the smallest plan, or this share of its rows: the
 # application has a use for the rest, and planes of ever larger rows save ever less for a byte.
@@ -66,19 +72,27 @@ def make_plan(
     kernels: tuple[str, ...],
     state_bytes: int | None = None,
     ram_bytes: int | None = None,
+    flash_bytes: int | None = None,
+    fills: bool = False,
 ) -> Plan:
-    """Plans a program for a board.
+    """Plans a program for a board: few instructions within its memory.
 
     Planes make a plan faster and larger. It takes those that save most instructions for their
     bytes, while the arena stays within `ram_bytes` and near the smallest one that is possible.
+    Compact constants make it smaller and slower: where flash is short, it takes those that cost
+    fewest instructions for their bytes. What cannot be kept to is come as near to as can be.
 
     Args:
         program: the integer layers.
         kernels: kernel sets in order of preference.
         state_bytes: what the detector keeps over an image, or None without a detector.
         ram_bytes: what the arena should fit, or None.
+        flash_bytes: what the kernels' constants should fit, or None.
+        fills: whether all of `ram_bytes` may be taken for speed.
     """
     draft = _Draft(program, kernels, state_bytes)
+    if flash_bytes is not None:
+        draft.compact = draft.compacted(flash_bytes)
     small = draft.plan({})
     if ram_bytes is not None and small.arena_bytes > ram_bytes:
         draft.room = _LITTLE_ROOM
@@ -86,7 +100,7 @@ def make_plan(
     rows = small.arena_bytes - small.state_bytes
     limit = small.arena_bytes + max(_SPARE_BYTES, rows // _SPARE_SHARE)
     if ram_bytes is not None:
-        limit = min(limit, ram_bytes)
+        limit = ram_bytes if fills else min(limit, ram_bytes)
     chosen = draft.possible_planes()
     if not chosen:
         return small
@@ -111,8 +125,14 @@ def least_arena(program: Program, kernels: tuple[str, ...]) -> int:
     return draft.plan({}).arena_bytes
 
 
+def least_constant_bytes(program: Program, kernels: tuple[str, ...]) -> int:
+    """Flash of the kernels' constants in their smallest layouts."""
+    draft = _Draft(program, kernels, None)
+    return draft.constant_bytes - sum(c.saves for c in draft.possible_compact().values())
+
+
 class _Draft:
-    """Plans of one program that differ in which values are planes."""
+    """Plans of one program that differ in which values are planes, and in their constants."""
 
     def __init__(self, program: Program, kernels: tuple[str, ...], state_bytes: int | None) -> None:
         self.program = program
@@ -121,6 +141,34 @@ class _Draft:
         self.simulator = Simulator(program, self.nodes)
         self.state_bytes = state_bytes or 0
         self.room: int | None = None
+        self.compact: frozenset[int] = frozenset()
+
+    @property
+    def constant_bytes(self) -> int:
+        """Flash of all constants in their fastest layouts."""
+        pairs = zip(self.kernels, self.program.layers, strict=True)
+        return sum(kernel.pack(layer, self.program).constant_bytes for kernel, layer in pairs)
+
+    def possible_compact(self) -> dict[int, Compact]:
+        """Layers whose kernel has a smaller layout."""
+        pairs = enumerate(zip(self.kernels, self.program.layers, strict=True))
+        return {i: k.compact(la, self.program) for i, (k, la) in pairs if k.compact is not None}
+
+    def compacted(self, limit: int) -> frozenset[int]:
+        """Layers to keep compact so that all constants fit: those that cost least for a byte."""
+        possible, total = self.possible_compact(), self.constant_bytes
+        chosen: list[int] = []
+        for i in sorted(possible, key=lambda i: possible[i].costs / possible[i].saves):
+            if total <= limit:
+                break
+            chosen.append(i)
+            total -= possible[i].saves
+        # A large one that came last may have made earlier ones needless.
+        for i in sorted(chosen, key=lambda i: -possible[i].costs):
+            if total + possible[i].saves <= limit:
+                chosen.remove(i)
+                total += possible[i].saves
+        return frozenset(chosen)
 
     def possible_planes(self) -> dict[int, Planes]:
         """Values whose maker writes planes, and whose only reader reads them."""
@@ -141,8 +189,8 @@ class _Draft:
         """The plan in which these values are planes."""
         program, nodes = self.program, self.nodes
         calls = tuple(
-            self._pack(kernel, layer, planes)
-            for kernel, layer in zip(self.kernels, program.layers, strict=True)
+            self._pack(i, kernel, layer, planes)
+            for i, (kernel, layer) in enumerate(zip(self.kernels, program.layers, strict=True))
         )
         pitch = {
             v.index: align(planes[v.index].row_bytes if v.index in planes else v.row_bytes, 4)
@@ -163,14 +211,16 @@ class _Draft:
             self.state_bytes,
         )
 
-    def _pack(self, kernel: Kernel, layer: Layer, planes: Mapping[int, Planes]) -> Call:
-        options: dict[str, Planes | int] = {}
+    def _pack(self, i: int, kernel: Kernel, layer: Layer, planes: Mapping[int, Planes]) -> Call:
+        options: dict[str, Any] = {}
         if layer.inputs[0] in planes:
             options["reads"] = planes[layer.inputs[0]]
         if layer.output in planes:
             options["writes"] = planes[layer.output]
         if kernel.takes_room and self.room is not None:
             options["room"] = self.room
+        if i in self.compact:
+            options["compact"] = True
         return kernel.pack(layer, self.program, **options)
 
     def least_worth(self, plan: Plan, planes: Mapping[int, Planes]) -> int:

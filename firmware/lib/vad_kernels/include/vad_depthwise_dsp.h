@@ -2,9 +2,12 @@
  *
  * Windows of 3x3 and 5x5, strides 1 and 2, depth multiplier 1. The constants hold for each channel,
  * in words: each row's weights as int16 pairs (w0, w1), (w1, w2) and so on; bias; multiplier;
- * constant; with the signed requantization also the shift (see vad_dsp.h). */
+ * constant; with the signed requantization also the shift (see vad_dsp.h). Where flash is short the
+ * weights lie apart as bytes and are widened for every row. */
 #ifndef VAD_DEPTHWISE_DSP_H
 #define VAD_DEPTHWISE_DSP_H
+
+#include <stddef.h>
 
 #include "vad_kernel.h"
 
@@ -17,12 +20,14 @@ vad_dsp_depthwise_fn vad_dsp_depthwise_3_1_short, vad_dsp_depthwise_3_2_short,
 
 typedef struct {
     const int32_t *constants;
+    const int8_t *weights; /* for each channel: its weights, then how far they are shifted left;
+                              NULL where the constants hold them */
     vad_dsp_depthwise_fn *row;
     uint16_t in_width;
     uint16_t channels;
     uint16_t out_width;
     uint16_t plane;   /* pixels of a plane with its margins, even */
-    uint16_t channel; /* words of a channel's constants */
+    uint16_t channel; /* words of a channel's constants, weights included */
     uint8_t size;     /* 3 or 5 */
     uint8_t stride;
     uint8_t pad_left; /* pixels of a plane before its first */

@@ -2,6 +2,9 @@
 
 #include "vad_dsp.h"
 
+/* Channels at a time; most words of a channel's constants: 5x5 pairs and four more. */
+enum { FOUR = 4, MOST_WORDS = 24 };
+
 /* An even number of int16. */
 static void fill(uint32_t *pairs, int32_t count, int32_t value) {
     const uint32_t pair = (uint16_t)value * UINT32_C(0x10001);
@@ -14,11 +17,10 @@ static void fill(uint32_t *pairs, int32_t count, int32_t value) {
 /* `channels` channels from `first` on. rows[i]: the first one's plane; next[i]: bytes from a plane
  * to the next channel's. */
 static void run(const vad_depthwise_dsp_t *op, const int16_t *const *rows, const int32_t *next,
-                int32_t first, int32_t channels, int8_t *out) {
+                const int32_t *constants, int32_t first, int32_t channels, int8_t *out) {
     const int32_t fours = op->out_width & ~3;
     const int32_t rest = op->out_width - fours;
     const int32_t walked = 2 * op->stride * (fours + ((rest + 1) & ~1));
-    const int32_t *constants = op->constants + first * op->channel;
     vad_dsp_depthwise_t depthwise; /* no initializer: it would clear all rows first */
     depthwise.pixel = op->channels;
     depthwise.constants = constants;
@@ -33,6 +35,59 @@ static void run(const vad_depthwise_dsp_t *op, const int16_t *const *rows, const
     op->row(&depthwise);
 }
 
+static inline int32_t pair(int32_t low, int32_t high) {
+    int32_t both;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(both) : "r"(low), "r"(high));
+    return both;
+}
+
+/* A channel's weights, bytes, to pairs of int16; returns the end of the pairs. */
+static inline int32_t *widen_window(const int8_t *weights, int32_t size, int32_t *pairs) {
+    const int32_t scale = 1 << weights[size * size];
+    for (int32_t i = 0; i < size; i++) {
+        const int32_t middle = weights[2] * scale;
+        const int32_t second = weights[1] * scale;
+        pairs[0] = pair(weights[0] * scale, second);
+        pairs[1] = pair(second, middle);
+        if (size == 5) {
+            const int32_t fourth = weights[3] * scale;
+            pairs[2] = pair(middle, fourth);
+            pairs[3] = pair(fourth, weights[4] * scale);
+        }
+        weights += size;
+        pairs += size - 1;
+    }
+    return pairs;
+}
+
+/* The constants of FOUR channels whose weights lie apart. */
+static void widen(const vad_depthwise_dsp_t *op, int32_t first, int32_t *constants) {
+    const int32_t window = op->size * op->size;
+    const int32_t rest = op->channel - window + op->size;
+    const int8_t *weights = op->weights + first * (window + 1);
+    const int32_t *tail = op->constants + first * rest;
+    for (int32_t c = 0; c < FOUR; c++) {
+        constants = op->size == 3 ? widen_window(weights, 3, constants)
+                                  : widen_window(weights, 5, constants);
+        weights += window + 1;
+        for (int32_t i = 0; i < rest; i++) {
+            *constants++ = *tail++;
+        }
+    }
+}
+
+/* FOUR channels, wherever their weights lie. */
+static void run_four(const vad_depthwise_dsp_t *op, const int16_t *const *rows, const int32_t *next,
+                     int32_t first, int8_t *out) {
+    int32_t widened[FOUR * MOST_WORDS];
+    const int32_t *constants = op->constants + first * op->channel;
+    if (op->weights != NULL) {
+        widen(op, first, widened);
+        constants = widened;
+    }
+    run(op, rows, next, constants, first, FOUR, out);
+}
+
 void vad_depthwise_dsp_planes(const vad_depthwise_dsp_t *op, const int8_t *const *rows, int8_t *out,
                               void *scratch) {
     const int16_t *planes[5];
@@ -42,7 +97,16 @@ void vad_depthwise_dsp_planes(const vad_depthwise_dsp_t *op, const int8_t *const
         planes[i] = rows[i] == NULL ? scratch : (const int16_t *)(const void *)rows[i];
         next[i] = rows[i] == NULL ? 0 : 2 * op->plane;
     }
-    run(op, planes, next, 0, op->channels, out);
+    if (op->weights == NULL) {
+        run(op, planes, next, op->constants, 0, op->channels, out);
+        return;
+    }
+    for (int32_t c = 0; c < op->channels; c += FOUR) {
+        run_four(op, planes, next, c, out);
+        for (int32_t i = 0; i < op->size; i++) {
+            planes[i] += FOUR * next[i] / 2;
+        }
+    }
 }
 
 /* Four channels of a row of pixels to four planes. */
@@ -71,12 +135,12 @@ void vad_depthwise_dsp_rows(const vad_depthwise_dsp_t *op, const int8_t *const *
         planes[i] = spare + 4 * i * op->plane;
         next[i] = 2 * op->plane;
     }
-    for (int32_t c = 0; c < op->channels; c += 4) {
+    for (int32_t c = 0; c < op->channels; c += FOUR) {
         for (int32_t i = 0; i < op->size; i++) {
             if (rows[i] != NULL) {
                 spread(op, rows[i] + c, spare + 4 * i * op->plane);
             }
         }
-        run(op, planes, next, c, 4, out);
+        run_four(op, planes, next, c, out);
     }
 }
