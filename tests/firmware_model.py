@@ -35,8 +35,11 @@ def usable(name: str) -> Board:
     return board
 
 
-def emulated() -> list[object]:
-    """Ids of the emulated boards as parameters; the less common ones are slow tests."""
-    names = ("qemu_m7", "qemu_m4", "qemu_m3", "qemu_m33", "qemu_m55", "qemu_rv32")
+BOARDS = ("qemu_m7", "qemu_m4", "qemu_m3", "qemu_m33", "qemu_m55", "qemu_rv32")
+
+
+def emulated(*quick: str) -> list[object]:
+    """Ids of the emulated boards as parameters; all but the two first and `quick` are slow."""
     slow = pytest.mark.slow
-    return [pytest.param(name, marks=() if i < 2 else slow) for i, name in enumerate(names)]
+    often = (*BOARDS[:2], *quick)
+    return [pytest.param(name, marks=() if name in often else slow) for name in BOARDS]

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from cases import KERNELS, CaseBuilder, digest, load
 from emulated import run_plans
-from firmware_model import emulated, usable
+from firmware_model import BOARDS, emulated, usable
 from graphs import random_graph
 from numpy.typing import NDArray
+from operators import KINDS, operator
 
 from vadgen import paths
 from vadgen.lower import Program, lower
@@ -101,7 +102,7 @@ def check(board_id: str, graphs: Sequence[Graph], folder: Path, **limits: int | 
                 np.testing.assert_array_equal(values[output], outputs[n], where)
 
 
-@pytest.mark.parametrize("name", emulated())
+@pytest.mark.parametrize("name", emulated("qemu_m55"))
 def test_vectors(name: str, tmp_path: Path) -> None:
     board = usable(name)
     plans = [make_plan(lower(case.graph()), board.kernels) for case in CASES]
@@ -114,9 +115,16 @@ def test_vectors(name: str, tmp_path: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", emulated())
+@pytest.mark.parametrize("name", emulated("qemu_m55"))
 def test_networks(name: str, tmp_path: Path) -> None:
     check(name, [f(seed) for seed in range(24) for f in (block, chain, random_graph)], tmp_path)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_an_operator_of_each_kind(name: str, tmp_path: Path) -> None:
+    """On every board others."""
+    first = len(KINDS) * BOARDS.index(name)
+    check(name, [operator(seed) for seed in range(first, first + len(KINDS))], tmp_path)
 
 
 @pytest.mark.parametrize("name", ["qemu_m4", "qemu_m55"])
@@ -134,9 +142,15 @@ def test_networks_without_spare_flash(ram_bytes: int | None, tmp_path: Path) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(100, 400, 50))
 def test_more_networks(first: int, tmp_path: Path) -> None:
-    names = [p.values[0] for p in emulated()]
     graphs = [f(seed) for seed in range(first, first + 50) for f in (chain, random_graph)]
-    check(str(names[first // 50 % len(names)]), graphs, tmp_path)
+    check(BOARDS[first // 50 % len(BOARDS)], graphs, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 16 * len(KINDS), 8 * len(KINDS)))
+@pytest.mark.parametrize("name", BOARDS)
+def test_operators(name: str, first: int, tmp_path: Path) -> None:
+    check(name, [operator(1000 + seed) for seed in range(first, first + 8 * len(KINDS))], tmp_path)
 
 
 LOOPS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ from cases import CaseBuilder
 from graphs import random_graph
 from many import run_models
 from numpy.typing import NDArray
+from operators import KINDS, operator
 
 from vadgen.build import compiler
 from vadgen.build.emulator import run_host
 from vadgen.build.host import HostModel, compile_host, compile_host_exe
 from vadgen.emit.model import write_model
 from vadgen.kernels import select
-from vadgen.lower import Program, lower
+from vadgen.lower import Conv2d, Program, lower
 from vadgen.model import Activation, Graph, Padding
 from vadgen.plan.planner import make_plan
 from vadgen.quant.oracle import run_tflm
@@ -69,6 +71,56 @@ def test_random_networks(first: int, tmp_path: Path) -> None:
         "host": (HOST, compiler.FAST),
     }
     check([random_graph(seed) for seed in range(first, first + BATCH)], tmp_path, sets)
+
+
+def near_the_limits(zero_point: int, sign: int, depthwise: bool) -> Graph:
+    """Biases next to 2^31, scaled by 1 - 2^-30: the zero point makes the outputs wrap."""
+    b = CaseBuilder(1, (1, 2, 3, 9), weight=0, ties=True)
+    scale = 2.0**-13
+    made = b.depthwise(b.input, scale=scale) if depthwise else b.conv(b.input, 9, scale=scale)
+    for i, t in enumerate(b.tensors):
+        if i == b.input:
+            t = replace(t, scales=np.float32([(1 + 2.0**-15) * 2.0**-5]))
+        elif t.name.startswith("w"):
+            t = replace(t, scales=np.full_like(t.scales, (1 - 2.0**-15) * 2.0**-8))
+        elif t.name.startswith("b"):
+            data = np.full(9, sign * (2**31 - 1), np.int32)
+            t = replace(t, scales=np.full_like(t.scales, scale), data=data)
+        elif i == made:
+            t = replace(t, zero_point=zero_point)
+        b.tensors[i] = t
+    return b.graph(made)
+
+
+def test_outputs_that_leave_32_bits_wrap(tmp_path: Path) -> None:
+    graphs = [
+        near_the_limits(zero_point, sign, depthwise)
+        for zero_point in (-128, 127)
+        for sign in (-1, 1)
+        for depthwise in (False, True)
+    ]
+    first = lower(graphs[-2]).layers[0]
+    assert isinstance(first, Conv2d)
+    assert (first.requant.multiplier == 2**31 - 2).all()
+    assert (run_program(lower(graphs[-1]), drawn_images(lower(graphs[-1]))[0])[1] == -128).all()
+    sets = {"portable": (PORTABLE, compiler.SANITIZED), "host": (HOST, compiler.SANITIZED)}
+    check(graphs, tmp_path, sets)
+
+
+SWEEP = 4 * len(KINDS)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        *range(0, 3 * SWEEP, SWEEP),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in range(3 * SWEEP, 50 * SWEEP, SWEEP)),
+    ],
+)
+def test_drawn_operators(first: int, tmp_path: Path) -> None:
+    """Every operator at drawn shapes, scales and zero points, also extreme ones."""
+    sets = {"portable": (PORTABLE, compiler.SANITIZED), "host": (HOST, compiler.SANITIZED)}
+    check([operator(seed) for seed in range(first, first + SWEEP)], tmp_path, sets)
 
 
 @pytest.mark.parametrize("first", range(0, 40, 20))

@@ -28,11 +28,12 @@ def _is_relu(requant: Requant) -> bool:
     return requant.zero_point == -128
 
 
-def _requantizes(requant: Requant) -> bool:
+def _requantizes(layer: Conv2d | DepthwiseConv2d, program: Program) -> bool:
+    """Whether the ways of `vad_mve.h` give every output of the layer."""
+    requant = _settled(layer, program).requant
     right = -requant.shift
-    least = 0 if _is_relu(requant) else 1
     limits = (requant.low, requant.high) == (-128, 127)
-    return limits and bool(((right >= least) & (right <= _MOST_RIGHT)).all())
+    return limits and bool(((right >= 1) & (right <= _MOST_RIGHT)).all())
 
 
 def _settled(layer: requantize.WeightsT, program: Program) -> requantize.WeightsT:
@@ -62,7 +63,7 @@ def _chunks(layer: Conv2d) -> int:
 
 
 def _takes_conv2d(layer: Conv2d, program: Program) -> bool:
-    return fits(layer, program) and _requantizes(_settled(layer, program).requant)
+    return fits(layer, program) and _requantizes(layer, program)
 
 
 def _writes_planes(layer: Conv2d, program: Program, planes: Planes) -> bool:
@@ -145,7 +146,7 @@ def _takes_depthwise(layer: DepthwiseConv2d, program: Program) -> bool:
         and layer.stride_w in (1, 2)
         and 7 * program.values[layer.output].channels < 1 << 16
         and fits(layer, program)
-        and _requantizes(_settled(layer, program).requant)
+        and _requantizes(layer, program)
     )
 
 

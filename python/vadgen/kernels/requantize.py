@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vadgen.fixed import requantize
+from vadgen.fixed import requantize, wrap_int32
 from vadgen.lower import Conv2d, DepthwiseConv2d, Requant
 
 Int64 = NDArray[np.int64]
@@ -80,7 +80,7 @@ def taps(layer: Conv2d | DepthwiseConv2d) -> NDArray[np.int8]:
 def output(sums: Int64, requant: Requant, channel: NDArray[Any] | slice) -> Int64:
     """The int8 outputs of accumulators, one row a channel: what must be matched."""
     scaled = requantize(sums, requant.multiplier[channel][:, None], requant.shift[channel][:, None])
-    return np.clip(scaled + requant.zero_point, requant.low, requant.high)
+    return np.clip(wrap_int32(scaled + requant.zero_point), requant.low, requant.high)
 
 
 def settled(layer: WeightsT, zero_point: int) -> WeightsT:
@@ -97,7 +97,7 @@ def settled(layer: WeightsT, zero_point: int) -> WeightsT:
     ends = output(np.stack([sums.low, sums.high], axis=1), requant, slice(None))
     shifted = np.maximum(np.abs(sums.low), np.abs(sums.high)) << np.maximum(requant.shift, 0)
     # What wraps does not rise with the sum.
-    idle = (ends[:, 0] == ends[:, 1]) & (shifted < 1 << 31)
+    idle = (ends[:, 0] == ends[:, 1]) & (shifted < (1 << 31) - 128)
     if not idle.any():
         return layer
     axis = 0 if isinstance(layer, Conv2d) else 2

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vadgen.fixed import requantize
+from vadgen.fixed import requantize, wrap_int32
 from vadgen.lower import Conv2d, Requant, Value
 from vadgen.ref.windows import windows
 
 
 def clamp_requantize(acc: NDArray[np.int64], r: Requant) -> NDArray[np.int8]:
     """Requantizes accumulators (..., channels), adds the zero point, clamps."""
-    scaled = requantize(acc, r.multiplier, r.shift) + r.zero_point
+    scaled = wrap_int32(requantize(acc, r.multiplier, r.shift) + r.zero_point)
     return np.clip(scaled, r.low, r.high).astype(np.int8)
 
 

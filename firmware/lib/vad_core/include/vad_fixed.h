@@ -24,6 +24,15 @@ static inline int32_t vad_requantize(int32_t x, int32_t multiplier, int32_t shif
     return vad_rounding_divide_by_pot(vad_rounding_doubling_high_mul(shifted, multiplier), right);
 }
 
+/* vad_requantize(x, multiplier, shift) + zero_point, which wraps as in TFLM where a sum near 2^31 is
+ * not shifted right, clamped to int8 limits. */
+static inline int8_t vad_output(int32_t x, int32_t multiplier, int32_t shift, int32_t zero_point,
+                                int32_t low, int32_t high) {
+    const uint32_t scaled = (uint32_t)vad_requantize(x, multiplier, shift);
+    const int32_t moved = (int32_t)(scaled + (uint32_t)zero_point);
+    return (int8_t)(moved < low ? low : moved > high ? high : moved);
+}
+
 /* vad_requantize(x, multiplier, -right) + z from the upper word of one product: right in [1, 21],
  * |x| < 2^29, constant = (2 * z + 1) * 2^right + 1. With y = 4 * x * multiplier the doubling high
  * multiply is (y + 2^32) >> 33. The shift behind it adds 2^(right - 1), less 1 below zero so that

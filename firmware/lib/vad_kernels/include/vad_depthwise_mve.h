@@ -2,7 +2,7 @@
  *
  * Windows of 3x3 and 5x5, strides 1 and 2, depth multiplier 1. The constants hold for each channel:
  * weights column by column, 4 bytes each, of rows 0 to 3 (16 bytes, or for 5x5 4 columns, the fifth
- * one and row 4: 3 times 16 bytes); then in words bias, multiplier, left shift (0 or below). Up to
+ * one and row 4: 3 times 16 bytes); then in words bias, multiplier, left shift (below 0). Up to
  * 15 bytes behind an input row are read; what lies there does not matter. */
 #ifndef VAD_DEPTHWISE_MVE_H
 #define VAD_DEPTHWISE_MVE_H

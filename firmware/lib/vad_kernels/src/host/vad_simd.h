@@ -164,13 +164,13 @@ VAD_INLINE vad_i32x8 vad_high_mul(vad_i32x8 a, vad_i32x8 b) {
 #endif
 }
 
-/* Requantization of eight channels: `vad_requantize`, plus the zero point, clamped. */
+/* Requantization of eight channels: `vad_output`. */
 typedef struct {
     vad_i32x8 multiplier;
     vad_i32x8 left;
     vad_i32x8 right;
     vad_i32x8 mask; /* of the bits that the right shift drops */
-    int32_t low;    /* the output's bounds, less its zero point */
+    int32_t low;
     int32_t high;
     int32_t zero_point;
 } vad_requant8_t;
@@ -183,8 +183,8 @@ VAD_INLINE vad_requant8_t vad_requant8(vad_i32x8 multiplier, vad_i32x8 shift, in
         .left = vad_max(shift, vad_splat(0)),
         .right = right,
         .mask = (vad_i32x8)(((vad_u32x8)vad_splat(1) << (vad_u32x8)right) - 1u),
-        .low = low - zero_point,
-        .high = high - zero_point,
+        .low = low,
+        .high = high,
         .zero_point = zero_point,
     };
 }
@@ -198,8 +198,8 @@ VAD_INLINE vad_i32x8 vad_scale8(const vad_requant8_t *q, vad_i32x8 x) {
 }
 
 VAD_INLINE vad_i32x8 vad_requantize8(const vad_requant8_t *q, vad_i32x8 x) {
-    const vad_i32x8 scaled = vad_scale8(q, x);
-    return vad_max(vad_min(scaled, vad_splat(q->high)), vad_splat(q->low)) + q->zero_point;
+    const vad_u32x8 scaled = (vad_u32x8)vad_scale8(q, x) + (uint32_t)q->zero_point;
+    return vad_max(vad_min((vad_i32x8)scaled, vad_splat(q->high)), vad_splat(q->low));
 }
 
 #endif

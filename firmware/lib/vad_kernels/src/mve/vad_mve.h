@@ -1,18 +1,16 @@
 /* What the kernels for cores with Helium (MVE) share.
  *
  * Inputs keep their zero point; the bias holds -zero point * sum of weights. Two requantizations
- * give the bits of vad_requantize, zero point and saturation included:
+ * give the bits of vad_output for limits of int8 and right shifts r >= 1:
  *
- * signed: for right shifts r >= 1
+ * signed:
  *     t = (2 * sum * multiplier + 2^31) >> 32     VQRDMULH, vad_rounding_doubling_high_mul
  *     t += t >> 31                                ties go away from zero
  *     t = (t + 2^(r-1)) >> r                      VRSHL
  *     saturate(saturate16(t) + zero point)        VQMOVN, VQADD, VQMOVN
  *
- * relu: the same without the second line, for r >= 0 and outputs whose zero point is -128, their
- *     lowest value, as after RELU and RELU6. A negative sum saturates, so its ties do not matter.
- *
- * Limits are those of int8. */
+ * relu: the same without the second line, for outputs whose zero point is -128, their lowest value,
+ *     as after RELU and RELU6. A negative sum saturates, so its ties do not matter. */
 #ifndef VAD_MVE_H
 #define VAD_MVE_H
 
@@ -25,7 +23,7 @@
 /* Argument of vad_mve_dots_*; the order is known to vad_mve_dots.S and vad_mve_planes.S.
  *
  * The stream holds for each four output channels (the last filled with zeros), in words: 4 biases,
- * 4 multipliers, 4 left shifts (0 or below); then for each chunk 16 weights of each channel.
+ * 4 multipliers, 4 left shifts (below 0); then for each chunk 16 weights of each channel.
  * For vad_mve_dots_8 to _32: for each two channels the chunks of the first, of the second, then
  * bias, multiplier, left shift of the first and of the second. */
 struct vad_mve_dots {

@@ -9,8 +9,8 @@ static __attribute__((noinline)) void finish(const vad_depthwise_conv2d_t *op, i
                                              int32_t b, int8_t *out_a, int8_t *out_b) {
     const int32_t multiplier = op->multiplier[o];
     const int32_t shift = op->shift[o];
-    *out_a = vad_finish(a, multiplier, shift, op->out_zero_point, op->low, op->high);
-    *out_b = vad_finish(b, multiplier, shift, op->out_zero_point, op->low, op->high);
+    *out_a = vad_output(a, multiplier, shift, op->out_zero_point, op->low, op->high);
+    *out_b = vad_output(b, multiplier, shift, op->out_zero_point, op->low, op->high);
 }
 
 /* A row of a 3x3 window, of two pixels `step` inputs apart. */

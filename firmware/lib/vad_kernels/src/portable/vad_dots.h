@@ -52,9 +52,4 @@ vad_finish_upper(int32_t a, int32_t b, int32_t multiplier, int32_t shift, int32_
     *out_b = z;
 }
 
-static inline int8_t vad_finish(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero_point,
-                                int32_t low, int32_t high) {
-    return (int8_t)vad_clamp(vad_requantize(sum, multiplier, shift) + zero_point, low, high);
-}
-
 #endif

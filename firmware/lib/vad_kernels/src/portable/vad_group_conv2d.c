@@ -40,8 +40,8 @@ void vad_group_conv2d(const vad_group_conv2d_t *op, const int8_t *const *rows, i
             const int32_t offset = left * op->in_channels + o / outputs * share;
             const int32_t sum =
                 sum_of(op, rows, op->weights + o * taps, offset, first, end, share) + op->bias[o];
-            const int32_t scaled = vad_requantize(sum, op->multiplier[o], op->shift[o]);
-            *out++ = (int8_t)vad_clamp(scaled + op->out_zero_point, op->low, op->high);
+            *out++ = vad_output(sum, op->multiplier[o], op->shift[o], op->out_zero_point, op->low,
+                                op->high);
         }
     }
 }
