@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vadgen.backbones.network import Network
-from vadgen.backbones.weights import RandomWeights
+from vadgen.backbones.weights import WeightSource
+from vadgen.errors import Exit, VadgenError
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,12 @@ class Request:
     Attributes:
         width: multiplier of its channels.
         weights: a file; None for the published ones.
-        random: draws the weights when given, `weights` is then None.
+        random: makes the weights when given, `weights` is then None.
     """
 
     width: float = 1.0
     weights: Path | None = None
-    random: RandomWeights | None = None
+    random: WeightSource | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,35 @@ class Backbone:
     tap_node: Callable[[int], str]
     build: Callable[[Request], Network]
     is_pretrained: bool = True
+
+
+IMAGENET_SCALE = tuple(1 / (255 * deviation) for deviation in (0.229, 0.224, 0.225))
+"""With `IMAGENET_OFFSET`: less ImageNet's mean, over its deviation, of bytes in [0, 1]."""
+IMAGENET_OFFSET = (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225)
+
+
+def refuse_width(name: str, width: float) -> None:
+    """For networks that have one width.
+
+    Raises:
+        VadgenError: another is asked for.
+    """
+    if width != 1.0:
+        raise VadgenError(
+            f"backbone {name} has no width {width:g}",
+            "leave the width at 1.0, or take --backbone mobilenet_v2",
+        )
+
+
+def weights_file(name: str, file: Path | None, hint: str) -> Path:
+    """The file given.
+
+    Raises:
+        VadgenError: none is; `hint` says where the publisher keeps it.
+    """
+    if file is None:
+        raise VadgenError(f"the weights of {name} are not brought along", hint, Exit.TOOL_MISSING)
+    return file
 
 
 def scaled_channels(channels: float, divisor: int = 8) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from vadgen.backbones.backbone import Backbone, Request
+from vadgen.backbones.backbone import Backbone, Request, refuse_width
 from vadgen.backbones.inverted import Layout, Stage, build
 from vadgen.backbones.network import Network
 from vadgen.backbones.weights import Checkpoint, WeightSource, read_weights
@@ -39,11 +39,7 @@ _LAYERS = {
 
 
 def _build(request: Request) -> Network:
-    if request.width != 1.0:
-        raise VadgenError(
-            f"backbone efficientnet_lite0 has no width {request.width:g}",
-            "leave the width at 1.0, or take --backbone mobilenet_v2",
-        )
+    refuse_width("efficientnet_lite0", request.width)
     weights: WeightSource
     if request.random is not None:
         weights = request.random

@@ -8,19 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vadgen.backbones.network import (
-    IMAGE,
-    Add,
-    Conv,
-    DepthwiseConv,
-    Network,
-    Node,
-    Padding,
-    Pads,
-)
+from vadgen.backbones.layers import Layers, even_pads
+from vadgen.backbones.network import IMAGE, RELU6, Network, Padding
 from vadgen.backbones.weights import WeightSource
 
 
@@ -65,55 +54,31 @@ def build(
         scale: per channel, the network sees `scale * byte + offset`.
         offset: per channel.
     """
-    nodes: list[Node] = []
+    layers = Layers(weights)
 
-    def conv(layer: str, source: int, kernel: int, out: int, stride: int, relu6: bool) -> int:
-        n_in = 3 if source == IMAGE else _channels(nodes, source)
-        values, bias = weights.conv(layer, (out, kernel, kernel, n_in))
-        padding = _padding(layout, kernel)
-        nodes.append(Conv(layer, source, values, bias, stride, padding, relu6))
-        return len(nodes) - 1
+    def padding(kernel: int) -> Padding:
+        return even_pads(kernel) if layout.is_padded_evenly else "SAME"
 
-    def depthwise(layer: str, source: int, kernel: int, stride: int) -> int:
-        values, bias = weights.depthwise(layer, (kernel, kernel, _channels(nodes, source)))
-        padding = _padding(layout, kernel)
-        nodes.append(DepthwiseConv(layer, source, values, bias, stride, padding, relu6=True))
-        return len(nodes) - 1
-
-    last = conv("stem", IMAGE, 3, layout.stem, 2, relu6=True)
+    last = layers.conv("stem", IMAGE, layout.stem, 3, 2, padding(3), RELU6)
     block = 0
     for stage in layout.stages:
         for repeat in range(stage.repeats):
             prefix = f"blocks.{block}"
             block += 1
-            n_in = _channels(nodes, last)
+            n_in = layers.channels(last)
             stride = stage.stride if repeat == 0 else 1
             inner = last
             if stage.expansion != 1:
-                inner = conv(f"{prefix}.expand", last, 1, n_in * stage.expansion, 1, relu6=True)
-            inner = depthwise(f"{prefix}.depthwise", inner, stage.kernel, stride)
-            inner = conv(f"{prefix}.project", inner, 1, stage.channels, 1, relu6=False)
+                expanded = n_in * stage.expansion
+                inner = layers.conv(f"{prefix}.expand", last, expanded, limits=RELU6)
+            around = padding(stage.kernel)
+            inner = layers.depthwise(
+                f"{prefix}.depthwise", inner, stage.kernel, stride, around, RELU6
+            )
+            inner = layers.conv(f"{prefix}.project", inner, stage.channels)
             if stride == 1 and n_in == stage.channels:
-                nodes.append(Add(f"{prefix}.add", (last, inner)))
-                inner = len(nodes) - 1
+                inner = layers.add(f"{prefix}.add", last, inner)
             last = inner
     if layout.head:
-        conv("head", last, 1, layout.head, 1, relu6=True)
-    return Network(name, _three(scale), _three(offset), tuple(nodes), ())
-
-
-def _padding(layout: Layout, kernel: int) -> Padding:
-    side = kernel // 2
-    return Pads(side, side, side, side) if layout.is_padded_evenly else "SAME"
-
-
-def _channels(nodes: Sequence[Node], index: int) -> int:
-    node = nodes[index]
-    if isinstance(node, Add):
-        return _channels(nodes, node.sources[0])
-    assert isinstance(node, Conv | DepthwiseConv)
-    return len(node.bias)
-
-
-def _three(values: Sequence[float]) -> NDArray[np.float32]:
-    return np.asarray(values, np.float32)
+        layers.conv("head", last, layout.head, limits=RELU6)
+    return layers.network(name, scale, offset)

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vadgen.backbones.backbone import Backbone, Request, scaled_channels
+from vadgen.backbones.backbone import (
+    IMAGENET_OFFSET,
+    IMAGENET_SCALE,
+    Backbone,
+    Request,
+    scaled_channels,
+)
 from vadgen.backbones.inverted import Layout, Stage, build
 from vadgen.backbones.network import Network
 from vadgen.backbones.weights import (
@@ -33,8 +39,6 @@ _NORM_EPSILON = 1e-5
 # torchvision's MobileNet_V2_Weights.IMAGENET1K_V1; the name carries the digest's first digits.
 _URL = "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth"
 _SHA256 = "b0353104"
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 _FILE_HINT = (
     "give --weights FILE: torchvision's mobilenet_v2 state dict (.pth), or Keras layers with "
     "batch norm folded (.npz)"
@@ -67,11 +71,8 @@ def _build(request: Request) -> Network:
         "mobilenet_v2",
         replace(layout(request.width), is_padded_evenly=True),
         checkpoint,
-        scale=[1 / (255 * deviation) for deviation in _IMAGENET_DEVIATION],
-        offset=[
-            -mean / deviation
-            for mean, deviation in zip(_IMAGENET_MEAN, _IMAGENET_DEVIATION, strict=True)
-        ],
+        scale=IMAGENET_SCALE,
+        offset=IMAGENET_OFFSET,
     )
 
 

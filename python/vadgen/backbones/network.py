@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,46 +32,74 @@ _CHUNK = 8
 """Images in one pass: as fast as more, and a few hundred megabytes at 224 x 224."""
 
 Padding = Literal["SAME"] | Pads
+Limits = tuple[float, float]
+LINEAR: Limits = (-math.inf, math.inf)
+RELU: Limits = (0.0, math.inf)
+RELU6: Limits = (0.0, 6.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Conv:
-    """Convolution and, if `relu6`, min(max(y, 0), 6).
+    """Convolution, then min(max(y, low), high).
 
     Attributes:
         name: unique in its network.
         source: index of the input node, `IMAGE` for the image.
-        weights: float32 (O, KH, KW, I).
+        weights: float32 (O, KH, KW, I / groups).
         bias: float32 (O,).
-        stride: pixels, both ways.
+        stride: pixels, down and across.
         padding: "SAME" as TensorFlow means it (the odd zero below and right), or zeros by side.
+        limits: low and high.
+        groups: output channels see the input channels of their group alone.
     """
 
     name: str
     source: int
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
-    stride: int = 1
+    stride: tuple[int, int] = (1, 1)
     padding: Padding = "SAME"
-    relu6: bool = False
+    limits: Limits = LINEAR
+    groups: int = 1
 
 
 @dataclass(frozen=True, eq=False)
 class DepthwiseConv:
-    """Convolution of each channel by itself; `weights` float32 (KH, KW, C), otherwise `Conv`."""
+    """Convolution of each channel by itself into one or more; otherwise `Conv`.
+
+    Attributes:
+        weights: float32 (KH, KW, I * multiplier), a channel's outputs next to each other.
+    """
 
     name: str
     source: int
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
-    stride: int = 1
+    stride: tuple[int, int] = (1, 1)
     padding: Padding = "SAME"
-    relu6: bool = False
+    limits: Limits = LINEAR
 
 
 @dataclass(frozen=True)
 class Add:
-    """Sum of two nodes."""
+    """Sum of two nodes, then min(max(y, low), high)."""
+
+    name: str
+    sources: tuple[int, int]
+    limits: Limits = LINEAR
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """Product of two nodes; the second may be one pixel, which multiplies every pixel."""
+
+    name: str
+    sources: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """The greater of two nodes, value by value."""
 
     name: str
     sources: tuple[int, int]
@@ -85,7 +114,46 @@ class AveragePool:
     size: int
 
 
-Node = Conv | DepthwiseConv | Add | AveragePool
+@dataclass(frozen=True)
+class MaxPool:
+    """Maximum of a window; the zeros around its input count, which is never negative."""
+
+    name: str
+    source: int
+    size: int
+    stride: tuple[int, int]
+    padding: Padding = "SAME"
+
+
+@dataclass(frozen=True)
+class GlobalMean:
+    """Mean over all pixels: one pixel."""
+
+    name: str
+    source: int
+
+
+@dataclass(frozen=True)
+class Unary:
+    """x * min(max(x + 3, 0), 6) / 6, or 1 / (1 + exp(-x))."""
+
+    name: str
+    source: int
+    kind: Literal["HARD_SWISH", "LOGISTIC"]
+
+
+@dataclass(frozen=True)
+class Gather:
+    """Output channel i is input channel `channels[i]`."""
+
+    name: str
+    source: int
+    channels: tuple[int, ...]
+
+
+Binary = Add | Multiply | Maximum
+Windowed = Conv | DepthwiseConv | MaxPool
+Node = Binary | Windowed | AveragePool | GlobalMean | Unary | Gather
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +194,7 @@ class Head:
 
 def sources(node: Node) -> tuple[int, ...]:
     """Indices of the nodes that a node reads."""
-    return node.sources if isinstance(node, Add) else (node.source,)
+    return node.sources if isinstance(node, Binary) else (node.source,)
 
 
 def trim(network: Network) -> Network:
@@ -140,7 +208,7 @@ def trim(network: Network) -> Network:
     nodes: list[Node] = []
     for old in kept:
         node = network.nodes[old]
-        if isinstance(node, Add):
+        if isinstance(node, Binary):
             left, right = node.sources
             nodes.append(replace(node, sources=(place[left], place[right])))
         else:
@@ -170,7 +238,7 @@ def with_heads(network: Network, heads: Sequence[Head]) -> Network:
     return trim(replace(network, nodes=tuple(nodes), taps=tuple(taps)))
 
 
-def pads(node: Conv | DepthwiseConv, height: int, width: int) -> Pads:
+def pads(node: Windowed, height: int, width: int) -> Pads:
     """Zeros around a node's input; those below and right that no window reads are left out."""
     window_h, window_w = window(node)
     top, bottom = _side_pads(node, height, window_h, 0)
@@ -178,24 +246,25 @@ def pads(node: Conv | DepthwiseConv, height: int, width: int) -> Pads:
     return Pads(top, bottom, left, right)
 
 
-def window(node: Conv | DepthwiseConv) -> tuple[int, int]:
-    """Height and width of a convolution's window."""
+def window(node: Windowed) -> tuple[int, int]:
+    """Height and width of a window."""
+    if isinstance(node, MaxPool):
+        return node.size, node.size
     if isinstance(node, Conv):
         return node.weights.shape[1], node.weights.shape[2]
     return node.weights.shape[0], node.weights.shape[1]
 
 
-def _side_pads(
-    node: Conv | DepthwiseConv, size: int, window_size: int, axis: int
-) -> tuple[int, int]:
+def _side_pads(node: Windowed, size: int, window_size: int, axis: int) -> tuple[int, int]:
+    stride = node.stride[axis]
     if node.padding == "SAME":
-        n_out = -(-size // node.stride)
-        total = max((n_out - 1) * node.stride + window_size - size, 0)
+        n_out = -(-size // stride)
+        total = max((n_out - 1) * stride + window_size - size, 0)
         return total // 2, total - total // 2
     given = node.padding
     before, after = (given.top, given.bottom) if axis == 0 else (given.left, given.right)
-    n_out = (size + before + after - window_size) // node.stride + 1
-    return before, max((n_out - 1) * node.stride + window_size - size - before, 0)
+    n_out = (size + before + after - window_size) // stride + 1
+    return before, max((n_out - 1) * stride + window_size - size - before, 0)
 
 
 def preprocess(network: Network, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -251,39 +320,64 @@ def _forward_chunk(
 
 def run_node(node: Node, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
     """One node's output (N, C, H, W) from its inputs'."""
+    import torch
     from torch.nn import functional
 
     match node:
         case Add():
-            return inputs[0] + inputs[1]
+            return limited(inputs[0] + inputs[1], node.limits)
+        case Multiply():
+            return inputs[0] * inputs[1]
+        case Maximum():
+            return torch.maximum(inputs[0], inputs[1])
         case AveragePool():
             return functional.avg_pool2d(inputs[0], node.size)
+        case MaxPool():
+            return functional.max_pool2d(padded(node, inputs[0]), node.size, node.stride)
+        case GlobalMean():
+            return inputs[0].mean(dim=(2, 3), keepdim=True)
+        case Unary():
+            is_swish = node.kind == "HARD_SWISH"
+            return functional.hardswish(inputs[0]) if is_swish else torch.sigmoid(inputs[0])
+        case Gather():
+            return inputs[0][:, list(node.channels)]
         case Conv() | DepthwiseConv():
-            return _convolve(node, inputs[0])
+            weights, bias = torch.from_numpy(torch_weights(node)), torch.from_numpy(node.bias)
+            return limited(convolve(node, inputs[0], weights, bias), node.limits)
 
 
-def _convolve(node: Conv | DepthwiseConv, x: torch.Tensor) -> torch.Tensor:
-    import torch
+def torch_weights(node: Conv | DepthwiseConv) -> NDArray[np.float32]:
+    """A convolution's weights in torch's order (O, I / groups, KH, KW)."""
+    if isinstance(node, Conv):
+        return np.ascontiguousarray(node.weights.transpose(0, 3, 1, 2))
+    return np.ascontiguousarray(node.weights.transpose(2, 0, 1)[:, None])
+
+
+def convolve(
+    node: Conv | DepthwiseConv, x: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """A node's convolution, without its limits, with other weights (O, I / groups, KH, KW)."""
     from torch.nn import functional
 
     around = pads(node, x.shape[2], x.shape[3])
     padding = (around.top, around.left)
     if (around.bottom, around.right) != padding:
-        x = functional.pad(x, (around.left, around.right, around.top, around.bottom))
-        padding = (0, 0)
-    if isinstance(node, Conv):
-        weights, groups = np.transpose(node.weights, (0, 3, 1, 2)), 1
-    else:
-        weights, groups = np.transpose(node.weights, (2, 0, 1))[:, None], x.shape[1]
-    y = functional.conv2d(
-        x,
-        torch.from_numpy(np.ascontiguousarray(weights)),
-        torch.from_numpy(node.bias),
-        stride=node.stride,
-        padding=padding,
-        groups=groups,
-    )
-    return y.clamp_(0, 6) if node.relu6 else y
+        x, padding = padded(node, x), (0, 0)
+    groups = node.groups if isinstance(node, Conv) else x.shape[1]
+    return functional.conv2d(x, weights, bias, node.stride, padding, groups=groups)
+
+
+def padded(node: Windowed, x: torch.Tensor) -> torch.Tensor:
+    """A node's input with the zeros around it."""
+    from torch.nn import functional
+
+    around = pads(node, x.shape[2], x.shape[3])
+    return functional.pad(x, (around.left, around.right, around.top, around.bottom))
+
+
+def limited(x: torch.Tensor, limits: Limits) -> torch.Tensor:
+    """min(max(x, low), high)."""
+    return x if limits == LINEAR else x.clamp(*limits)
 
 
 @contextmanager

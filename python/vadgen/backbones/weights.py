@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from vadgen import paths
 from vadgen.backbones.network import (
     IMAGE,
+    LINEAR,
     Conv,
     DepthwiseConv,
     Network,
     Node,
+    Windowed,
     one_thread,
     preprocess,
     run_node,
@@ -58,13 +60,14 @@ class Checkpoint:
     Attributes:
         file: name for errors.
         arrays: the state dict.
-        keys: gives the prefixes of the convolution and its batch norm by the layer's name.
+        keys: gives the prefixes of the convolution and its batch norm by the layer's name; None in
+            place of a batch norm: the layer has none, and a bias or not.
         epsilon: the batch norms'.
     """
 
     file: str
     arrays: Arrays
-    keys: Callable[[str], tuple[str, str]]
+    keys: Callable[[str], tuple[str, str | None]]
     epsilon: float
 
     def conv(self, name: str, shape: tuple[int, int, int, int]) -> Folded:
@@ -81,7 +84,14 @@ class Checkpoint:
 
     def _folded(self, name: str, shape: tuple[int, ...]) -> Folded:
         conv, norm = self.keys(name)
-        weights = lookup(self.arrays, f"{conv}.weight", shape, self.file)
+        key = f"{conv}.weight"
+        is_matrix = self.arrays.get(key, np.empty(0)).ndim == 2 and shape[2:] == (1, 1)
+        found = lookup(self.arrays, key, shape[:2] if is_matrix else shape, self.file)
+        weights = found.reshape(shape)
+        if norm is None:
+            if f"{conv}.bias" not in self.arrays:
+                return weights, np.zeros(shape[0], np.float32)
+            return weights, lookup(self.arrays, f"{conv}.bias", shape[:1], self.file)
         gain, shift, mean, variance = (
             lookup(self.arrays, f"{norm}.{part}", shape[:1], self.file)
             for part in ("weight", "bias", "running_mean", "running_var")
@@ -145,13 +155,16 @@ class RandomWeights:
 def settle(network: Network, rng: np.random.Generator) -> Network:
     """Scale random weights as batch norm would, so that activations stay in range.
 
-    Each convolution's channels get mean 1 and deviation 2 before a ReLU6, mean 0 and deviation 1
-    otherwise, on smooth random images; the factors are rounded to 8 bits, so that a processor
-    that sums in another order gives the same weights.
+    Each convolution's channels get mean 1 and deviation 2 before a ReLU, mean 0 and deviation 1
+    otherwise, on smooth random images; those of a single pixel, on which attention rests, little
+    deviation. The factors are rounded to 8 bits, so that a processor that sums in another order
+    gives the same weights.
     """
     import torch
 
-    coarse = rng.uniform(0, 255, (2, 8, 8, 3)).repeat(8, axis=1).repeat(8, axis=2)
+    # Large enough for a window in the deepest layer.
+    blocks = 8 * max(1, _stride(network) // 16)
+    coarse = rng.uniform(0, 255, (2, blocks, blocks, 3)).repeat(8, axis=1).repeat(8, axis=2)
     images = np.clip(coarse + rng.normal(0, 20, coarse.shape), 0, 255).astype(np.uint8)
     nodes: list[Node] = []
     with one_thread(), torch.inference_mode():
@@ -160,22 +173,40 @@ def settle(network: Network, rng: np.random.Generator) -> Network:
         for index, node in enumerate(network.nodes):
             inputs = [values[source] for source in sources(node)]
             if isinstance(node, Conv | DepthwiseConv):
-                node = _normalized(node, run_node(replace(node, relu6=False), inputs))
+                linear = run_node(replace(node, limits=LINEAR), inputs)
+                is_pixel = linear.shape[2:].numel() == 1
+                node = _scaled(node, linear) if is_pixel else _normalized(node, linear)
             nodes.append(node)
             values[index] = run_node(node, inputs)
     return replace(network, nodes=tuple(nodes))
+
+
+def _stride(network: Network) -> int:
+    """Pixels of the image between two of the coarsest node's."""
+    strides = {IMAGE: 1}
+    for index, node in enumerate(network.nodes):
+        own = node.stride[0] if isinstance(node, Windowed) else 1
+        strides[index] = own * max(strides[source] for source in sources(node))
+    return max(strides.values())
 
 
 def _normalized(node: Conv | DepthwiseConv, linear: torch.Tensor) -> Conv | DepthwiseConv:
     """The node with each channel's output moved to the wanted mean and deviation."""
     channels = linear.transpose(0, 1).flatten(1).numpy().astype(np.float64)
     mean, deviation = channels.mean(axis=1), channels.std(axis=1)
-    wanted_mean, wanted_deviation = (1, 2) if node.relu6 else (0, 1)
+    wanted_mean, wanted_deviation = (1, 2) if node.limits[0] == 0 else (0, 1)
     gain = round_mantissa(wanted_deviation / np.maximum(deviation, 1e-6), 8)
     bias = round_mantissa(wanted_mean - mean * gain, 8).astype(np.float32)
     shape = (-1, 1, 1, 1) if isinstance(node, Conv) else (-1,)
     weights = node.weights * gain.reshape(shape).astype(np.float32)
     return replace(node, weights=weights, bias=bias)
+
+
+def _scaled(node: Conv | DepthwiseConv, linear: torch.Tensor) -> Conv | DepthwiseConv:
+    """The node with a deviation of at most 1/16, of all channels: one pixel has none by channel."""
+    deviation = (linear[:, :, 0, 0].numpy() - node.bias).std(dtype=np.float64)
+    gain = round_mantissa(np.minimum(1, 1 / 16 / np.maximum(deviation, 1e-6)), 8)
+    return replace(node, weights=node.weights * np.float32(gain))
 
 
 def round_mantissa(values: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
@@ -241,7 +272,14 @@ def _read_checkpoint(path: Path) -> Arrays:
     import torch
 
     state = torch.load(path, map_location="cpu", weights_only=True)
-    return {key: value.numpy() for key, value in state.items() if isinstance(value, torch.Tensor)}
+    if isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    # DataParallel puts `module.` before every name.
+    return {
+        key.removeprefix("module."): value.numpy()
+        for key, value in state.items()
+        if isinstance(value, torch.Tensor)
+    }
 
 
 def download(url: str, sha256: str, hint: str) -> Path:

@@ -256,7 +256,8 @@ def _cut(
 
     Shortest path over the places between nodes. A segment needs its rings, the whole of every value
     that is alive in it but not in it alone, and its kernels' scratch. Longer segments from the same
-    start only need more for their rings, so the search stops where these alone exceed the best.
+    start only need more for their rings, so the search stops where these alone exceed the best. It
+    also stops before a node that wants the whole of a value: what comes before is complete then.
     The search looks at the first rows of each segment; the chosen ones are then run to their end.
     """
     count = len(simulator.nodes)
@@ -269,6 +270,8 @@ def _cut(
         if head is None:
             continue
         for last in range(first, count):
+            if last > first and simulator.waits(last, first):
+                break
             segment = simulator.sample(first, last)
             rings = sum(n * pitch[v] for v, n in segment.rings.items())
             if rings > bound:

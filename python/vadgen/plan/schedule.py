@@ -45,6 +45,14 @@ class Simulator:
         }
         self._known: dict[tuple[int, int, int | None], Segment] = {}
 
+    def waits(self, index: int, first: int) -> bool:
+        """Whether a node's every row reads all rows of a value that nodes from `first` on make."""
+        node = self.nodes[index]
+        return any(
+            window.stride == 0 and window.count > 1 and self.producer[value] >= first
+            for value, window in zip(node.inputs, node.windows, strict=True)
+        )
+
     def run(self, first: int, last: int) -> Segment:
         """Simulates nodes first .. last.
 

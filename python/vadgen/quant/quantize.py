@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,24 @@ from numpy.typing import NDArray
 
 from vadgen.backbones.network import (
     IMAGE,
+    LINEAR,
+    RELU,
+    RELU6,
     Add,
     AveragePool,
+    Binary,
     Conv,
     DepthwiseConv,
+    Gather,
+    GlobalMean,
+    Limits,
+    Maximum,
+    MaxPool,
+    Multiply,
     Network,
     Pads,
+    Unary,
+    Windowed,
     forward,
     pads,
     window,
@@ -24,12 +37,16 @@ from vadgen.backbones.network import (
 from vadgen.backbones.weights import round_mantissa
 from vadgen.errors import VadgenError
 from vadgen.model import (
+    Activation,
     ActivationOptions,
     ConvOptions,
+    GatherOptions,
     Graph,
+    MeanOptions,
     NoOptions,
     Op,
     Options,
+    Padding,
     PoolOptions,
     Tensor,
 )
@@ -44,6 +61,8 @@ _MEASURED_BITS = 8
 # then follows the bias, and requantization never shifts right by more than 22, which the short
 # sequence of the DSP kernels wants. What such weights lose is below 1 % of that bias.
 _BIAS_LIMIT = 2**24
+_FUSED: dict[Limits, Activation] = {LINEAR: "NONE", RELU: "RELU", RELU6: "RELU6"}
+_LOGISTIC_SCALE, _LOGISTIC_ZERO_POINT = 1 / 256, -128
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +193,7 @@ class _Builder:
 
     def __init__(self, network: Network, ranges: Ranges) -> None:
         self.network = network
-        self.ranges = ranges
+        self.ranges = _shared_by_maxima(network, ranges)
         self.tensors: list[Tensor] = []
         self.ops: list[Op] = []
         self.input = input_quantization(network)
@@ -188,13 +207,18 @@ class _Builder:
             match node:
                 case Conv() | DepthwiseConv():
                     self.values[index] = self.convolution(index, node)
-                case Add():
-                    left, right = (self.values[source] for source in node.sources)
-                    output = self.calibrated(index, self.tensors[left].shape)
-                    self.op("ADD", (left, right), output, ActivationOptions())
-                    self.values[index] = output
+                case Add() | Multiply() | Maximum():
+                    self.values[index] = self.binary(index, node)
                 case AveragePool():
-                    self.values[index] = self.pool(node)
+                    self.values[index] = self.average_pool(node)
+                case MaxPool():
+                    self.values[index] = self.max_pool(node)
+                case GlobalMean():
+                    self.values[index] = self.mean(index, node)
+                case Unary():
+                    self.values[index] = self.unary(index, node)
+                case Gather():
+                    self.values[index] = self.gather(node)
         outputs = tuple(self.values[tap] for tap in self.network.taps)
         return Graph(tuple(self.tensors), tuple(self.ops), (self.values[IMAGE],), outputs)
 
@@ -221,45 +245,108 @@ class _Builder:
             Tensor(name, data.shape, "int8" if is_int8 else "int32", scales, 0, axis, data)
         )
 
+    def indices(self, name: str, values: Sequence[int] | Sequence[Sequence[int]]) -> int:
+        """An int32 constant that is not quantized."""
+        return self.constant(name, np.array(values, np.int32), np.zeros(0, np.float32))
+
     def op(self, kind: str, inputs: tuple[int, ...], output: int, options: Options) -> None:
         self.ops.append(Op(kind, inputs, (output,), options))
 
-    def pool(self, node: AveragePool) -> int:
-        """A pool keeps its input's quantization: TFLite Micro does not rescale there."""
-        source = self.values[node.source]
+    def alike(self, name: str, source: int, shape: tuple[int, ...]) -> int:
+        """An activation with its input's quantization: TFLite Micro does not rescale there."""
         tensor = self.tensors[source]
-        _, height, width, channels = tensor.shape
+        return self.activation(name, shape, tensor.scale, tensor.zero_point)
+
+    def binary(self, index: int, node: Binary) -> int:
+        left, right = (self.values[source] for source in node.sources)
+        output = self.calibrated(index, self.tensors[left].shape)
+        match node:
+            case Add():
+                self.op("ADD", (left, right), output, ActivationOptions(_FUSED[node.limits]))
+            case Multiply():
+                self.op("MUL", (left, right), output, ActivationOptions())
+            case Maximum():
+                self.op("MAXIMUM", (left, right), output, NoOptions())
+        return output
+
+    def average_pool(self, node: AveragePool) -> int:
+        source = self.values[node.source]
+        _, height, width, channels = self.tensors[source].shape
         shape = (1, height // node.size, width // node.size, channels)
-        output = self.activation(node.name, shape, tensor.scale, tensor.zero_point)
+        output = self.alike(node.name, source, shape)
         options = PoolOptions(node.size, node.size, node.size, node.size)
         self.op("AVERAGE_POOL_2D", (source,), output, options)
+        return output
+
+    def max_pool(self, node: MaxPool) -> int:
+        source, is_same = self.padded(node)
+        shape = self.windows(node, source, is_same)
+        output = self.alike(node.name, source, (*shape, self.tensors[source].shape[3]))
+        padding: Padding = "SAME" if is_same else "VALID"
+        options = PoolOptions(node.size, node.size, *node.stride, padding)
+        self.op("MAX_POOL_2D", (source,), output, options)
+        return output
+
+    def mean(self, index: int, node: GlobalMean) -> int:
+        source = self.values[node.source]
+        axes = self.constant(
+            f"{node.name}.axes", np.array([1, 2], np.int32), np.zeros(0, np.float32)
+        )
+        output = self.calibrated(index, (1, 1, 1, self.tensors[source].shape[3]))
+        self.op("MEAN", (source, axes), output, MeanOptions(keep_dims=True))
+        return output
+
+    def unary(self, index: int, node: Unary) -> int:
+        source = self.values[node.source]
+        shape = self.tensors[source].shape
+        if node.kind == "LOGISTIC":
+            output = self.activation(node.name, shape, _LOGISTIC_SCALE, _LOGISTIC_ZERO_POINT)
+        else:
+            output = self.calibrated(index, shape)
+        self.op(node.kind, (source,), output, NoOptions())
+        return output
+
+    def gather(self, node: Gather) -> int:
+        source = self.values[node.source]
+        indices = self.indices(f"{node.name}.channels", node.channels)
+        shape = (*self.tensors[source].shape[:3], len(node.channels))
+        output = self.alike(node.name, source, shape)
+        self.op("GATHER", (source, indices), output, GatherOptions(axis=3))
         return output
 
     def convolution(self, index: int, node: Conv | DepthwiseConv) -> int:
         source, is_same = self.padded(node)
         tensor = self.tensors[source]
-        height, width = tensor.shape[1:3]
-        if not is_same:
-            window_h, window_w = window(node)
-            height, width = height - window_h + 1, width - window_w + 1
-        rows, columns = -(-height // node.stride), -(-width // node.stride)
-        shape = (1, rows, columns, len(node.bias))
+        shape = (*self.windows(node, source, is_same), len(node.bias))
         weights, bias = self.parameters(node, tensor.scale)
-        output = self.calibrated(index, shape)
         is_depthwise = isinstance(node, DepthwiseConv)
+        fused = _FUSED.get(node.limits)
+        if fused is None:
+            # The ends of int8 are the limits.
+            output = self.activation(node.name, shape, *affine(*node.limits))
+        else:
+            output = self.calibrated(index, shape)
         options = ConvOptions(
-            stride_h=node.stride,
-            stride_w=node.stride,
+            stride_h=node.stride[0],
+            stride_w=node.stride[1],
             padding="SAME" if is_same else "VALID",
-            activation="RELU6" if node.relu6 else "NONE",
-            depth_multiplier=1 if is_depthwise else 0,
+            activation=fused or "NONE",
+            depth_multiplier=len(node.bias) // tensor.shape[3] if is_depthwise else 0,
         )
         kind = "DEPTHWISE_CONV_2D" if is_depthwise else "CONV_2D"
         self.op(kind, (source, weights, bias), output, options)
         return output
 
-    def padded(self, node: Conv | DepthwiseConv) -> tuple[int, bool]:
-        """The tensor that a convolution reads, and whether TensorFlow's SAME pads it."""
+    def windows(self, node: Windowed, source: int, is_same: bool) -> tuple[int, int, int]:
+        """Batch, rows and columns of what a window makes of a tensor."""
+        height, width = self.tensors[source].shape[1:3]
+        if not is_same:
+            window_h, window_w = window(node)
+            height, width = height - window_h + 1, width - window_w + 1
+        return 1, -(-height // node.stride[0]), -(-width // node.stride[1])
+
+    def padded(self, node: Windowed) -> tuple[int, bool]:
+        """The tensor that a window reads, and whether TensorFlow's SAME pads it."""
         source = self.values[node.source]
         tensor = self.tensors[source]
         _, height, width, channels = tensor.shape
@@ -268,16 +355,14 @@ class _Builder:
             return source, True
         if wanted != Pads(0, 0, 0, 0):
             sides = [[0, 0], [wanted.top, wanted.bottom], [wanted.left, wanted.right], [0, 0]]
-            amounts = self.constant(
-                f"{node.name}.pads", np.array(sides, np.int32), np.zeros(0, np.float32)
-            )
+            amounts = self.indices(f"{node.name}.pads", sides)
             grown = (
                 1,
                 height + wanted.top + wanted.bottom,
                 width + wanted.left + wanted.right,
                 channels,
             )
-            padded = self.activation(f"{node.name}.pad", grown, tensor.scale, tensor.zero_point)
+            padded = self.alike(f"{node.name}.pad", source, grown)
             self.op("PAD", (source, amounts), padded, NoOptions())
             source = padded
         return source, False
@@ -303,9 +388,7 @@ class _Builder:
             if node.source == IMAGE:
                 means = means - self.input.residual
             errors = levels * scales.astype(np.float64)[:, None] - rows
-            by_channel = errors if is_depthwise else errors.reshape(-1, len(means))
-            weighted = by_channel * (means[:, None] if is_depthwise else means)
-            bias = bias - weighted.reshape(len(bias), -1).sum(axis=1)
+            bias = bias - (errors * _seen(node, means)).sum(axis=1)
         steps = input_scale * scales.astype(np.float64)
         if is_depthwise:
             levels = np.moveaxis(levels.reshape(real.shape), 0, -1)[np.newaxis]
@@ -324,6 +407,32 @@ class _Builder:
                 steps.astype(np.float32),
             ),
         )
+
+
+def _seen(node: Conv | DepthwiseConv, means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The input's mean at each weight, (output channels, weights of a channel) or one that spreads.
+
+    Args:
+        node: the convolution.
+        means: of its input by channel, or one for all.
+    """
+    if len(means) == 1:
+        return means
+    n_out = len(node.bias)
+    if isinstance(node, DepthwiseConv):
+        return np.repeat(means, n_out // len(means))[:, None]
+    by_group = np.tile(means.reshape(node.groups, -1), (1, math.prod(window(node))))
+    return np.repeat(by_group, n_out // node.groups, axis=0)
+
+
+def _shared_by_maxima(network: Network, ranges: Ranges) -> Ranges:
+    """TFLite's MAXIMUM does not rescale: its inputs and its output get one range."""
+    low, high = ranges.low.copy(), ranges.high.copy()
+    for index, node in enumerate(network.nodes):
+        if isinstance(node, Maximum):
+            group = [index, *node.sources]
+            low[group], high[group] = low[group].min(), high[group].max()
+    return replace(ranges, low=low, high=high)
 
 
 def _weight_scales(
