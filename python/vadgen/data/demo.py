@@ -2,6 +2,8 @@
 
 Nothing is downloaded. The camera looks straight down on one photograph (brick, CC0) and always
 stops at the same phase of the bond, as on an indexed line; it shakes, turns and flickers a little.
+Every picture has dust and soot of its own, so that, as with real parts, no picture is a second look
+at another: the threshold of the training bricks then holds for the test bricks too.
 Training and test pictures show parts of the brickwork that do not touch. Defects are painted; a
 piece of another material comes from two other photographs (gravel and grass, CC0).
 """
@@ -31,6 +33,7 @@ _COURSE = 35.45  # distance of courses in u; course i lies at _FIRST_COURSE + i 
 _FIRST_COURSE = 21.5
 _HALF_BRICK = 57.9  # distance of possible joints in v
 _JOINTS = (30.0, 3.0)  # first joint of even and of odd courses
+_DUST = 0.15  # deviation of the light that dust and soot take or give
 _VIEW = 178.0  # side of a picture in the plane: five courses
 _TRAIN_COURSES = (9, 10)  # courses that may be in the middle of a picture
 _TEST_COURSES = (2, 3)
@@ -154,7 +157,8 @@ def _pose(rng: np.random.Generator, centre: NDArray[np.float64]) -> NDArray[np.f
 
 
 def _exposed(rng: np.random.Generator, gray: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """What the camera makes of light (SIDE, SIDE): tone, lamp, gain, white balance, noise."""
+    """What the camera makes of light (SIDE, SIDE): dust, tone, lamp, gain, white balance, noise."""
+    gray = gray * (1 + _DUST * _clouds(rng))
     toned = np.where(gray > 95, 95 + (gray - 95) / 2, gray)  # or the joints outshine every defect
     y, x = np.mgrid[:SIDE, :SIDE] / SIDE - 0.5
     lamp_x, lamp_y = rng.normal(0, 0.03, 2)
@@ -163,6 +167,16 @@ def _exposed(rng: np.random.Generator, gray: NDArray[np.float64]) -> NDArray[np.
     seen = (lit - 12 + rng.uniform(-3, 3))[:, :, None] * balance
     noisy = seen + 2 * rng.standard_normal(seen.shape, np.float32)
     return np.asarray(np.clip(np.rint(noisy), 0, 255), np.uint8)
+
+
+def _clouds(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Noise (SIDE, SIDE) of mean 0 and deviation 1, finest at 4 pixels, coarser ever stronger."""
+    fy, fx = np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE)
+    frequency = np.hypot(fy, fx)
+    shape = np.exp(-np.square(4 * frequency)) / np.maximum(frequency, 8 / SIDE)
+    clouds = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((SIDE, SIDE))) * shape, (SIDE, SIDE))
+    centred = clouds - clouds.mean()
+    return np.asarray(centred / centred.std())
 
 
 def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
