@@ -13,6 +13,14 @@ from typing import Protocol, Self, TextIO, TypeVar
 T = TypeVar("T")
 
 _QUIET_SECONDS = 5.0
+_SPEED_SECONDS = 3600.0  # the time left is told from what was done since then
+
+
+def show_time(seconds: float) -> str:
+    """A span of time for people: 45 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class Progress(Protocol):
@@ -65,13 +73,15 @@ class PlainProgress:
         self._say(title)
 
     def track(self, items: Iterable[T], total: int, title: str) -> Iterator[T]:
-        """Yield the items; print `title: n of total` when the last line is old enough."""
-        last = self._clock()
+        """Yield the items; print how many are done, and the time left, when a line is due."""
+        last = began = self._clock()
         for done, item in enumerate(items, start=1):
             yield item
             if self._clock() - last >= _QUIET_SECONDS:
                 last = self._clock()
-                self._say(f"  {title}: {done} of {total}")
+                left = (last - began) / done * (total - done)
+                more = f", about {show_time(left)} left" if done < total else ""
+                self._say(f"  {title}: {done} of {total}{more}")
 
     def note(self, text: str) -> None:
         """Print the line, indented below its step."""
@@ -110,6 +120,7 @@ class RichProgress:
             TimeRemainingColumn(compact=True),
             console=self._console,
             transient=True,
+            speed_estimate_period=_SPEED_SECONDS,
         )
         self._task: TaskID | None = None
         self._title = ""

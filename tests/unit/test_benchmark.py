@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -198,10 +200,53 @@ def test_workers_give_the_same_rows(root: Path, tmp_path: Path) -> None:
     assert one == two
 
 
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A Dask cluster of two processes on this computer."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as made:
+        yield made
+
+
+def test_a_dask_cluster_writes_the_same_rows(root: Path, tmp_path: Path, cluster: Any) -> None:
+    """Also when a worker is lost in the middle: the others run its cells."""
+    seeds, killed = tuple(range(6)), list[int]()
+    options: dict[str, Any] = {"seeds": seeds, "detectors": ("padim_diagonal",)}
+    victim = next(iter(cluster.workers.values()))
+    out = tmp_path / "many"
+
+    def kill() -> None:
+        deadline = time.monotonic() + 60
+        while not list(out.glob(f"{FOLDER}/*.parquet")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(victim.pid, signal.SIGKILL)
+        killed.append(victim.pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    result = benchmark(
+        sweep(root, out, dask=cluster.scheduler_address, **options), SilentProgress()
+    )
+    killer.join()
+    assert killed and (result.cells, result.ran) == (12, 12)
+    benchmark(sweep(root, tmp_path / "one", **options), SilentProgress())
+    one, many = (
+        {row.cell.key: figures(row) for row in read_rows(folder)}
+        for folder in (tmp_path / "one", out)
+    )
+    assert one == many
+
+
 def test_no_scheduler_and_no_package(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys.modules["vadgen.pipeline.benchmark"], "_CONNECT_SECONDS", 0.5)
+    nobody = sweep(root, tmp_path, dask="tcp://127.0.0.1:9")
+    with pytest.raises(VadgenError, match="no Dask scheduler answers"):
+        benchmark(nobody, SilentProgress())
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(VadgenError, match="'distributed'") as caught:
-        benchmark(sweep(root, tmp_path, dask="tcp://127.0.0.1:1"), SilentProgress())
+        benchmark(nobody, SilentProgress())
     assert caught.value.code == Exit.TOOL_MISSING

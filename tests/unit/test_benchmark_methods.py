@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from drawn_pictures import SIDE, drawn
 
+from vadgen.benchmark.guard import rank
 from vadgen.benchmark.methods import methods
-from vadgen.benchmark.methods.method import Pictures, smooth_maps
+from vadgen.benchmark.methods.method import BATCH, Pictures, smooth_maps
 from vadgen.benchmark.methods.padim import choose_channels, fit_diagonal, fit_full, repeated
 from vadgen.benchmark.methods.patchcore import average, fit, fit_quantized, patches
 from vadgen.detectors.padim import REGULARIZATION
@@ -42,6 +45,23 @@ def test_same_seed_same_model_whatever_the_batches(name: str) -> None:
     model = method.fit(TRAIN, 3, SilentProgress())
     parts = [model.score(batch).images for batch in TEST.batches(5)]
     np.testing.assert_allclose(np.concatenate(parts), first.images, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*FROM_FEATURES, "guard"])
+def test_fits_read_a_batch_at_a_time(name: str) -> None:
+    """So memory does not grow with the number of pictures; `tools/study_memory.py` measures it."""
+    train, most = drawn(150), [0]
+
+    def read_taps(indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        most[0] = max(most[0], len(indices))
+        return train.read_taps(indices)
+
+    watched = replace(train, read_taps=read_taps)
+    if name == "guard":
+        rank(watched, 0)
+    else:
+        methods()[name].fit(watched, 0, SilentProgress())
+    assert 0 < most[0] <= BATCH
 
 
 def _batch_moments(train: Pictures, seed: int) -> tuple[np.ndarray, np.ndarray]:

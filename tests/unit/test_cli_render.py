@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vadgen import render
-from vadgen.progress import PlainProgress, RichProgress, SilentProgress, open_progress
+from vadgen.progress import PlainProgress, RichProgress, SilentProgress, open_progress, show_time
 from vadgen.units import show_bytes, show_count
 
 PLAIN = render.Paint()
@@ -212,7 +212,17 @@ def test_plain_progress_is_lines_and_not_too_many() -> None:
     assert lines[0] == "Features"
     assert lines[-1] == "  found in the cache"
     assert 2 <= len(lines) - 2 <= 6
-    assert re.fullmatch(r"  images: \d+ of 20", lines[1])
+    assert re.fullmatch(r"  images: \d+ of 20, about \d+ s left", lines[1])
+
+
+def test_spans_of_time() -> None:
+    assert [show_time(s) for s in (0.4, 89, 90, 3600, 9000)] == [
+        "0 s",
+        "89 s",
+        "2 min",
+        "60 min",
+        "2.5 h",
+    ]
 
 
 def test_terminals_get_bars_and_pipes_get_lines() -> None:

@@ -36,6 +36,7 @@ from vadgen.progress import Progress
 from vadgen.recipe import Recipe
 
 _STUDY = "study.json"
+_CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -308,7 +309,7 @@ def _executor(sweep: Sweep) -> Iterator[Executor]:
             Exit.TOOL_MISSING,
         ) from None
     try:
-        client = distributed.Client(sweep.dask, timeout=20, set_as_default=False)
+        client = distributed.Client(sweep.dask, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise VadgenError(
             f"no Dask scheduler answers at {sweep.dask} ({error})",
