@@ -129,10 +129,11 @@ class PadimOptions:
     channels: int | None = _key(
         None, _whole(1, 4096), "feature channels to keep (default: as many as the flash holds)"
     )
-    variant: str = _key(
-        "diagonal",
+    variant: str | None = _key(
+        None,
         _one_of("diagonal", "full"),
-        "covariance of a cell: its diagonal, or whole over a few dozen projected features",
+        "covariance of a cell: its diagonal, or whole over a few dozen projected features"
+        " (default: full)",
     )
 
 
@@ -196,7 +197,7 @@ class Recipe:
         weights: file of the backbone's weights, or `random`; None is the published ones.
         width: the backbone's channel multiplier.
         input: height and width of the input in pixels; None is the largest that fits the board.
-        detector: "padim" or "patchcore".
+        detector: "padim", "patchcore", or "auto" to take what fits.
         roi: picture whose white part is the region of interest; None is the whole picture.
         flash_budget: most bytes of flash of the firmware; None is the board's.
         ram_budget: most bytes of RAM, all of which may be taken for speed; None is the board's, of
@@ -233,7 +234,11 @@ class Recipe:
         _whole(32, 512, 16),
         "input height and width in pixels (default: the largest that fits the board)",
     )
-    detector: str = _key("padim", _one_of("padim", "patchcore"), "how features become a score")
+    detector: str = _key(
+        "auto",
+        _one_of("auto", "padim", "patchcore"),
+        "how features become a score (default: auto, patchcore where it fits, else padim)",
+    )
     flash_budget: int | None = _key(
         None, _size(), "flash to fill, such as 512K (default: the board's)"
     )

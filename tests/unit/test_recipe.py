@@ -87,8 +87,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     for key in keys():
         owner = getattr(recipe, key.table) if key.table else recipe
         default = getattr(defaults, key.table) if key.table else defaults
-        if key.name != "variant":
-            assert getattr(owner, key.name) != getattr(default, key.name), key.dotted
+        assert getattr(owner, key.name) != getattr(default, key.name), key.dotted
 
 
 def test_flags_go_before_the_file_and_defaults_behind_it(tmp_path: Path) -> None:
@@ -202,7 +201,6 @@ def test_every_field_changes_the_hash(tmp_path: Path) -> None:
     fields = [field.name for field in dataclasses.fields(Recipe)]
     for name in fields:
         hashes.add(recipe_hash(dataclasses.replace(base, **{name: getattr(full, name)})))
-    # The diagonal is both the default and the only variant; channels change that table.
     assert len(hashes) == len(fields) + 4
 
 

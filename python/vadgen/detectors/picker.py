@@ -34,9 +34,9 @@ from vadgen.ref.roi import Inside
 
 MAX_CODES = 4096
 LEAST_CODES = 256  # a bank of fewer rows is not chosen unless it is asked for
-_AUROC_TIE = 0.005
+_AUROC_TIE = 0.03
 _ERROR_TIE = 1.1
-MOST_NOISE = 0.4
+MOST_NOISE = 0.3
 # Length of a sub-vector of the quantizers that are weighed, by bits and rotation.
 _SUB_DIMS = {(4, False): (2,), (4, True): (2, 4), (8, False): (4, 8), (8, True): (4, 8, 16)}
 
@@ -107,7 +107,7 @@ def pick(
 
     Banks with a noise above `MOST_NOISE` are set aside while there are others: on `transistor` and
     `magnetic_tile` they lost 0.01 to 0.04 of image AUROC against the float bank of the same rows,
-    those below less than 0.01. Of the rest, those whose painted AUROC is within 0.005 of the best;
+    those below less than 0.01. Of the rest, those whose painted AUROC is within 0.03 of the best;
     of these, those whose error is within a tenth of the least; of these, the one with the fewest
     instructions.
 

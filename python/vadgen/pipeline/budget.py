@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Program, lower
 from vadgen.pipeline.detector import Detector, estimate
 from vadgen.plan.planner import Plan, least_arena, least_constant_bytes, make_plan
-from vadgen.recipe import Recipe
+from vadgen.recipe import PadimOptions, Recipe
 from vadgen.ref.roi import Inside
 
 if TYPE_CHECKING:
@@ -106,6 +106,42 @@ def bank_limits(program: Program, board: Board, recipe: Recipe) -> Limits:
         recipe.patchcore.instructions or default,
         recipe.patchcore.bank_bytes,
     )
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Input size and detector of a build, and why, where the recipe left the detector open."""
+
+    input: int
+    detector: str
+    why: str | None
+
+
+def settle(recipe: Recipe, board: Board, network: Network, roi: Inside | None = None) -> Settled:
+    """Fills in the input size and the detector that the recipe leaves open.
+
+    The detector is PatchCore where it fits the board, at the size asked for or at any, since it
+    finds more; else PaDiM. Options of PaDiM ask for PaDiM.
+
+    Raises:
+        VadgenError: DOES_NOT_FIT; neither fits. Options that contradict each other.
+    """
+    if recipe.detector != "auto":
+        size = recipe.input or largest_input(recipe, board, network, roi)
+        return Settled(size, recipe.detector, None)
+    if recipe.padim != PadimOptions():
+        why = "PaDiM, since options of it were given"
+    else:
+        wanted = replace(recipe, detector="patchcore")
+        sizes = SIZES if recipe.input is None else (recipe.input,)
+        for size in sizes:
+            lack = _lack(wanted, board, network, size, roi)
+            if not lack:
+                why = f"PatchCore, since it fits {board.id}; --detector padim takes the other"
+                return Settled(size, "patchcore", f"detector: {why}")
+        why = f"PaDiM, since PatchCore does not fit {board.id} at {sizes[-1]} pixels: {lack}"
+    size = recipe.input or largest_input(replace(recipe, detector="padim"), board, network, roi)
+    return Settled(size, "padim", f"detector: {why}")
 
 
 def largest_input(recipe: Recipe, board: Board, network: Network, roi: Inside | None = None) -> int:

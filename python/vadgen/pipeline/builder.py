@@ -25,7 +25,7 @@ from vadgen.detectors.picker import Judged
 from vadgen.emit.model import ABI
 from vadgen.pipeline.backbone import network_digest, open_network
 from vadgen.pipeline.bank import bank_of
-from vadgen.pipeline.budget import check_plan, largest_input, limited, plan_for
+from vadgen.pipeline.budget import check_plan, limited, plan_for, settle
 from vadgen.pipeline.cache import remembered
 from vadgen.pipeline.calibrate import Calibrated
 from vadgen.pipeline.compiler import (
@@ -155,17 +155,17 @@ def _make(
     data_sha = dataset.sha256() if training is None else training.sha256
     region = open_region(recipe, dataset)
     network = open_network(recipe)
-    if recipe.input is None:
-        progress.step(f"Choose the input size for {board.id}")
-        wanted = sha256_text(
-            code_digest(), repr(recipe), repr(board), network_digest(network), region.sha256 or ""
-        )
-        find = partial(largest_input, recipe, board, network, region.mask)
-        size = remembered("input", wanted, find)
-        recipe = replace(recipe, input=size)
+    progress.step(f"Choose what fits {board.id}")
+    wanted = sha256_text(
+        code_digest(), repr(recipe), repr(board), network_digest(network), region.sha256 or ""
+    )
+    find = partial(settle, recipe, board, network, region.mask)
+    settled = remembered("settled", wanted, find)
+    recipe = replace(recipe, input=settled.input, detector=settled.detector)
     fitted = fit_model(recipe, board, network, dataset, data_sha, region, progress)
     recipe, backbone, calibrated = fitted.recipe, fitted.backbone, fitted.calibrated
     said = [*region.notes, *(f"training: {line}" for line in fitted.notes)]
+    said += [settled.why] if settled.why else []
 
     progress.step("Plan and generate the C")
     shipped = Shipped(

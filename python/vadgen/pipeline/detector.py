@@ -74,10 +74,10 @@ def fit_detector(
     from vadgen.detectors import padim, padim_full, patchcore
 
     channels = recipe.padim.channels
-    if recipe.detector == "padim" and recipe.padim.variant == "full":
-        return detector_of(padim_full.fit(batches, values, channels, table_bytes, roi))
-    if recipe.detector == "padim":
+    if recipe.detector == "padim" and recipe.padim.variant == "diagonal":
         return detector_of(padim.fit(batches, values, channels, table_bytes, recipe.seed, roi))
+    if recipe.detector == "padim":
+        return detector_of(padim_full.fit(batches, values, channels, table_bytes, roi))
     return detector_of(patchcore.fit(batches, values, patchcore_options(recipe), recipe.seed, roi))
 
 
@@ -94,7 +94,7 @@ def estimate(
     from vadgen.detectors import padim, padim_full, patchcore, picker
 
     if recipe.detector == "padim":
-        empty = padim_full.empty if recipe.padim.variant == "full" else padim.empty
+        empty = padim.empty if recipe.padim.variant == "diagonal" else padim_full.empty
         tables = empty(values, recipe.padim.channels, limits.flash_bytes, roi)
         return tables.state_bytes, tables.flash_bytes
     base = patchcore_options(recipe)

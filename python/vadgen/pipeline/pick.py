@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vadgen.board import Board
 from vadgen.data.images import load_rgb
@@ -27,6 +26,7 @@ from vadgen.ref.roi import Inside
 
 _PICTURES = 160  # of the training pictures; a bank for all of them is made of the same kind
 _HELD = 8  # every eighth of these is held out
+_STRENGTH = 0.15, 0.6  # of painted defects: plain ones any bank tells
 
 
 def choose_bank(
@@ -119,13 +119,16 @@ def weighed_json(weighed: Sequence[Judged]) -> list[dict[str, Any]]:
 
 
 def _painted(backbone: Backbone, pictures: Sequence[Path], seed: int) -> Outputs:
-    """The taps of the pictures, each with a defect painted on it."""
+    """The taps of the pictures, each with a faint defect of two kinds painted on it."""
     rng = np.random.default_rng([seed, 2])
     size = backbone.program.values[0].rows
-    bad: list[NDArray[np.uint8]] = [
-        paint_defect(rng, load_rgb(path, size), KINDS[i % len(KINDS)])[0]
-        for i, path in enumerate(pictures)
-    ]
+    bad = []
+    for i, path in enumerate([*pictures, *pictures]):
+        good = load_rgb(path, size)
+        painted, _ = paint_defect(rng, good, KINDS[i % len(KINDS)])
+        strength = rng.uniform(*_STRENGTH)
+        faint = good + strength * (painted.astype(np.float64) - good)
+        bad.append(np.rint(faint).astype(np.uint8))
     host = backbone.host()
     runs = [host.run(np.stack(bad[i : i + BATCH])).outputs for i in range(0, len(bad), BATCH)]
     return tuple(np.concatenate(tap) for tap in zip(*runs, strict=True))

@@ -1,0 +1,50 @@
+"""What a build takes where the recipe leaves the detector and the input size open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vadgen.backbones import load_backbone
+from vadgen.board import load_board
+from vadgen.errors import Exit, VadgenError
+from vadgen.pipeline.budget import limited, settle
+from vadgen.recipe import PadimOptions, PatchcoreOptions, Recipe
+
+BOARD = load_board("qemu_m4")
+NETWORK = load_backbone("tiny", weights=None, width=1.0, seed=0)
+OPEN = Recipe(board="qemu_m4", backbone="tiny", input=32)
+
+
+def test_patchcore_where_it_fits() -> None:
+    settled = settle(OPEN, BOARD, NETWORK)
+    assert (settled.input, settled.detector) == (32, "patchcore")
+    assert settled.why is not None and "since it fits qemu_m4" in settled.why
+    assert settle(replace(OPEN, input=None), BOARD, NETWORK).input > 96
+
+
+def test_padim_where_it_does_not() -> None:
+    settled = settle(OPEN, limited(BOARD, 29 * 1024, None), NETWORK)
+    assert settled.detector == "padim"
+    assert settled.why is not None
+    assert "PatchCore does not fit qemu_m4 at 32 pixels" in settled.why and "bytes" in settled.why
+    capped = replace(OPEN, patchcore=PatchcoreOptions(bank_bytes=1024))
+    assert settle(capped, BOARD, NETWORK).detector == "padim"
+
+
+def test_padim_when_its_options_were_given() -> None:
+    for options in (PadimOptions(channels=4), PadimOptions(variant="full")):
+        assert settle(replace(OPEN, padim=options), BOARD, NETWORK).detector == "padim"
+
+
+def test_a_detector_that_was_asked_for() -> None:
+    settled = settle(replace(OPEN, detector="padim"), BOARD, NETWORK)
+    assert (settled.detector, settled.why) == ("padim", None)
+
+
+def test_options_that_contradict_each_other() -> None:
+    wrong = replace(OPEN, patchcore=PatchcoreOptions(search="pqnn", codes=9, candidates=10))
+    with pytest.raises(VadgenError, match="10 candidates") as caught:
+        settle(wrong, BOARD, NETWORK)
+    assert caught.value.code is Exit.INPUT

@@ -1,0 +1,172 @@
+"""Image AUROC against the bytes of PatchCore's memory bank, by kind: benchmarks/banks.csv.
+
+    python tools/bench_banks.py DATA [--backbone NAME] [--weights FILE] [--bytes SIZE ...]
+
+For each cap on the whole bank (codes, codebooks, rotation, look-up tables) every kind is made as
+large as the cap, the board's memory and the instruction budget allow, all from one coreset, and
+scored on the labelled pictures; `float` is the same rows unquantized. `auto` marks the kind that a
+build would take: it is chosen without any label. Rows of other sets, backbones and caps stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "python"))
+
+from vadgen.benchmark.metrics import auroc, curve_of  # noqa: E402
+from vadgen.board import load_board  # noqa: E402
+from vadgen.detectors import patchcore, picker  # noqa: E402
+from vadgen.detectors.coreset import BatchedCoreset  # noqa: E402
+from vadgen.pipeline.backbone import features, make_backbone, open_network  # noqa: E402
+from vadgen.pipeline.budget import bank_limits  # noqa: E402
+from vadgen.pipeline.cache import Outputs  # noqa: E402
+from vadgen.pipeline.calibrate import batches_of, fitted_on  # noqa: E402
+from vadgen.pipeline.data import open_dataset  # noqa: E402
+from vadgen.pipeline.detector import bank_given, patchcore_options  # noqa: E402
+from vadgen.pipeline.manifest import sha256_text  # noqa: E402
+from vadgen.pipeline.pick import choose_bank  # noqa: E402
+from vadgen.progress import open_progress  # noqa: E402
+from vadgen.recipe import Recipe, read_recipe  # noqa: E402
+from vadgen.units import parse_bytes  # noqa: E402
+
+TABLE = ROOT / "benchmarks" / "banks.csv"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One bank on one set."""
+
+    data: str
+    backbone: str
+    cap: int
+    kind: str
+    auto: str
+    rows: int
+    bank_bytes: int
+    instructions: int
+    float_auroc: float
+    image_auroc: float
+
+
+def measure(recipe: Recipe, caps: list[int]) -> Iterator[Line]:
+    """Every kind under every cap."""
+    progress = open_progress(sys.stderr)
+    board, dataset, network = load_board(recipe.board), open_dataset(recipe), open_network(recipe)
+    data_sha = dataset.sha256()
+    backbone = make_backbone(recipe, network, dataset, data_sha, progress)
+    values = [backbone.program.values[i] for i in backbone.program.outputs]
+    train, _ = features(backbone, dataset.train, data_sha, progress)
+    test, _ = features(backbone, [item.path for item in dataset.test], data_sha, progress)
+    labels = np.array([item.is_anomalous for item in dataset.test])
+    base = patchcore_options(recipe)
+    geometry = patchcore.lay_out(values, base.halve)
+    rows = _rows(train, fitted_on(len(dataset.train), recipe), geometry, recipe)
+    floats: dict[int, float] = {}
+    scored: dict[patchcore.Options, float] = {}
+    for cap in caps:
+        capped = replace(recipe, patchcore=replace(recipe.patchcore, bank_bytes=cap))
+        limits = bank_limits(backbone.program, board, capped)
+        key = sha256_text(backbone.key, data_sha)
+        taken = choose_bank(capped, board, backbone, dataset.train, train, None, key, progress)[1][
+            0
+        ].options
+        for option in picker.fitting(geometry, bank_given(capped.patchcore), limits, base):
+            n = option.n_codes
+            if n not in floats:
+                floats[n] = _auroc(_float_scores(test, rows[:n], geometry), labels)
+            if option not in scored:
+                tables = patchcore.freeze(rows[:n], geometry, option, recipe.seed)
+                batches = batches_of(test, np.arange(len(labels)))
+                found = np.concatenate([tables.score(batch)[1] for batch in batches])
+                scored[option] = _auroc(found, labels)
+            ledger = patchcore.ledger(geometry, option)
+            yield Line(
+                dataset.name,
+                recipe.backbone,
+                cap,
+                option.title,
+                "auto" if option == taken else "",
+                n,
+                ledger.bank_bytes,
+                patchcore.instructions(geometry, option),
+                round(floats[n], 4),
+                round(scored[option], 4),
+            )
+
+
+def _auroc(scores: NDArray[Any], labels: NDArray[np.bool_]) -> float:
+    found = auroc(curve_of(scores, labels))
+    assert found is not None, "labelled pictures of both kinds are needed"
+    return found
+
+
+def _rows(
+    train: Outputs, fitted: NDArray[np.int64], geometry: patchcore.Geometry, recipe: Recipe
+) -> NDArray[np.float32]:
+    rng = np.random.default_rng(recipe.seed)
+    coreset = BatchedCoreset(picker.MAX_CODES, geometry.dims, recipe.memory.coreset_memory, rng)
+    for batch in batches_of(train, fitted):
+        coreset.add(patchcore.features(batch, geometry).reshape(-1, geometry.dims))
+    return coreset.select(1)
+
+
+def _float_scores(
+    test: Outputs, rows: NDArray[np.float32], geometry: patchcore.Geometry
+) -> NDArray[np.float64]:
+    """Greatest distance of a picture's patches from the nearest row."""
+    norms = (rows**2).sum(axis=1)
+    scores = []
+    for i in range(len(test[0])):
+        x = patchcore.features(tuple(o[i : i + 1] for o in test), geometry)[0]
+        x = x.reshape(-1, geometry.dims)
+        scores.append(((x**2).sum(axis=1) + (norms - 2 * (x @ rows.T)).min(axis=1)).max())
+    return np.array(scores, np.float64)
+
+
+def main() -> None:
+    """Renews the lines of one set and backbone."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("data")
+    parser.add_argument("--backbone", default="efficientnet_lite0")
+    parser.add_argument("--weights")
+    parser.add_argument("--board", default="qemu_m7")
+    parser.add_argument("--bytes", nargs="+", default=["32K", "64K", "128K", "256K"])
+    args = parser.parse_args()
+    flags = {k: v for k, v in vars(args).items() if k != "bytes" and v is not None}
+    recipe = read_recipe(None, {**flags, "input": "224", "detector": "patchcore"})
+    caps = [parse_bytes(text) for text in args.bytes]
+    old: list[tuple[str, ...]] = []
+    if TABLE.exists():
+        with TABLE.open(newline="", encoding="utf-8") as file:
+            old = [tuple(row) for row in csv.reader(file)][1:]
+    new = [tuple(map(str, astuple(line))) for line in _shown(measure(recipe, caps))]
+    renewed = {row[:3] for row in new}
+    lines = sorted(
+        [row for row in old if row[:3] not in renewed] + new,
+        key=lambda row: (row[0], row[1], int(row[2])),
+    )
+    with TABLE.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Line)])
+        writer.writerows(lines)
+
+
+def _shown(lines: Iterator[Line]) -> Iterator[Line]:
+    for line in lines:
+        print(*astuple(line), sep="  ", flush=True)
+        yield line
+
+
+if __name__ == "__main__":
+    main()
