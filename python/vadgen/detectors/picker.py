@@ -36,7 +36,7 @@ MAX_CODES = 4096
 LEAST_CODES = 256  # a bank of fewer rows is not chosen unless it is asked for
 _AUROC_TIE = 0.03
 _ERROR_TIE = 1.1
-MOST_NOISE = 0.3
+MOST_NOISE = 0.45
 # Length of a sub-vector of the quantizers that are weighed, by bits and rotation.
 _SUB_DIMS = {(4, False): (2,), (4, True): (2, 4), (8, False): (4, 8), (8, True): (4, 8, 16)}
 
