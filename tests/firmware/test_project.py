@@ -142,7 +142,7 @@ def test_c_compiles_without_a_warning(source: Path, tmp_path: Path) -> None:
         flags = ["-std=gnu11", f"-I{Path(__file__).parent / 'espidf_stubs'}"]
     elif source.parent.name == "stm32":
         pytest.skip("needs ST's HAL")
-    elif source.parent.name in ("semihost", "cortex_m", "rv32"):
+    elif source.parent.name in ("emulated", "cortex_m", "rv32"):
         toolchain = usable("qemu_rv32" if source.parent.name == "rv32" else "qemu_m55").toolchain
         assert toolchain is not None
         flags, prefix = [*flags, *toolchain.flags], toolchain.prefix

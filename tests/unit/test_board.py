@@ -15,7 +15,7 @@ MINIMAL = """
 title = "A board"
 core = "cortex-m4"
 kernels = ["dsp", "portable"]
-port = "semihost"
+port = "emulated"
 [memory.flash]
 origin = 0
 size = 1024

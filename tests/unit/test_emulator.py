@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 from pathlib import Path
 
@@ -11,16 +10,18 @@ import pytest
 
 from vadgen.build import emulator
 from vadgen.errors import VadgenError
+from vadgen.link.frames import encode
+from vadgen.link.messages import Cells, Code, Next, Output, Refused, Result
 
 SHAPES = ((2, 3, 1), (4,))
-HEAD = b"VADR" + struct.pack("<II", 1, 1)
-ROWS = b"".join(
-    struct.pack("<BBHI", 1, index, y, len(data)) + data
-    for index, y, data in ((0, 1, b"\3\4\5"), (1, 0, b"\6\7\x08\x80"), (0, 0, b"\0\1\2"))
-)
-RESULT = struct.pack("<BBHIII", 2, 1, 0, 16, 9, 8) + struct.pack("<II", 7, 9)
-END = struct.pack("<BBHI", 3, 0, 0, 0)
-WHOLE = HEAD + ROWS + RESULT + END
+ROWS = [
+    encode(Output(1, 0, 1, b"\3\4\5"), 0),
+    encode(Output(1, 1, 0, b"\6\7\x08\x80"), 0),
+    encode(Output(1, 0, 0, b"\0\1\2"), 0),
+]
+CELLS = encode(Cells(1, 0, b"\7\0\0\0\x09\0\0\0"), 0)
+RESULT = encode(Result(1, 9, 8, 2, 1), 0)
+WHOLE = encode(Next(1, 0, 1), 0) + b"".join(ROWS) + RESULT + CELLS
 
 
 def answering(data: bytes, tmp_path: Path) -> Path:
@@ -47,15 +48,16 @@ def test_rows_come_in_any_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "has a wrong head"),
-        (b"VADX" + WHOLE[4:], "has a wrong head"),
-        (HEAD[:8] + struct.pack("<I", 2) + WHOLE[12:], "has a wrong head"),
-        (HEAD, "answered 0 of 1 images"),
-        (WHOLE + WHOLE[12:], "answered 2 of 1 images"),
-        (WHOLE[:-1], "is cut off"),
-        (HEAD + ROWS[:20], "is cut off"),
-        (HEAD + ROWS[11:] + RESULT + END, "sent 3 bytes of output 0, not 6"),
-        (HEAD + ROWS + END, "without a result"),
+        (b"", "is damaged"),
+        (WHOLE[:-1], "is damaged"),
+        (WHOLE[:-9], "is damaged"),
+        (WHOLE.replace(b"\3\4\5", b"\3\4\6"), "is damaged"),
+        (ROWS[0] + b"text\0" + WHOLE, "is damaged"),
+        (b"".join(ROWS) + CELLS, "without a result"),
+        (ROWS[0] + ROWS[1] + RESULT + CELLS, "sent 3 bytes of output 0, not 6"),
+        (b"".join(ROWS) + RESULT, "sent 0 bytes of cells, not 8"),
+        (encode(Refused(Code.MODEL, 3, 1), 0) + WHOLE, "the model refused an image"),
+        (encode(Refused(77, 3, 1), 0) + WHOLE, "refused a request with code 77"),
     ],
 )
 def test_damaged_responses_are_refused(data: bytes, message: str, tmp_path: Path) -> None:
@@ -84,13 +86,15 @@ def test_images_are_shared_among_runs(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text(
         f"#!{sys.executable}\n"
-        "import struct\n"
-        "request = open('request.bin', 'rb').read()\n"
-        "n = struct.unpack('<I', request[8:12])[0]\n"
-        "out = b'VADR' + struct.pack('<II', 1, n)\n"
-        "for i in range(n):\n"
-        "    out += struct.pack('<BBHIII', 2, 0, 0, 8, request[16 + i], 0)\n"
-        "    out += struct.pack('<BBHI', 3, 0, 0, 0)\n"
+        f"import sys\nsys.path[:0] = {sys.path!r}\n"
+        "from vadgen.link.frames import FrameReader, encode\n"
+        "from vadgen.link.messages import Cells, Result, Row\n"
+        "out = b''\n"
+        "for frame in FrameReader().take(open('request.bin', 'rb').read()):\n"
+        "    if isinstance(frame.message, Row):\n"
+        "        job = frame.message.job\n"
+        "        out += encode(Result(job, frame.message.data[0], 0, 0, 0), 0)\n"
+        "        out += encode(Cells(job, 0, b''), 0)\n"
         "open('response.bin', 'wb').write(out)\n"
     )
     program.chmod(0o755)

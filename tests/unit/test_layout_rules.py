@@ -38,16 +38,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "detectors": TRAINING,
     "data": TRAINING,
     "benchmark": TRAINING | {"backbones", "detectors", "data", "threshold", "report", "units"},
+    "link": {"errors"},
     "kernels": {"lower", "fixed", "errors"},
     "plan": {"lower", "kernels", "model", "board", "errors"},
-    "emit": {"lower", "kernels", "plan", "model", "board", "errors"},
-    "build": {"model", "lower", "board", "recipe", "errors"},
+    "emit": {"lower", "kernels", "plan", "model", "board", "link", "errors"},
+    "build": {"model", "lower", "board", "recipe", "link", "errors"},
     "report": {"errors", "units"},
     "pipeline": ALL - {"cli"},
     "cli": ALL - {"cli"},
 }
 TORCH = {"backbones", "quant", "detectors", "benchmark"}
 LIBRARIES = {"vad_core": set(), "vad_kernels": {"vad_core"}, "vad_port": set()}
+LIBRARIES["vad_link"] = {"vad_core"}
 LIBRARIES["vad_detect"] = {"vad_core", "vad_kernels"}
 
 

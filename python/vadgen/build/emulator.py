@@ -1,19 +1,20 @@
 """Runs firmware on an emulated board, or the host's program, over request and response files.
 
-The formats stand in ARCHITECTURE.md, "Firmware project".
+The files hold the frames of a session of the link (docs/link.md), one direction each.
 """
 
 from __future__ import annotations
 
 import os
-import struct
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,38 +22,31 @@ from numpy.typing import NDArray
 from vadgen.board import Board
 from vadgen.build.tools import find_program
 from vadgen.errors import VadgenError
+from vadgen.link.frames import FrameReader, encode
+from vadgen.link.messages import (
+    Begin,
+    Cells,
+    Counters,
+    GetCells,
+    GetCounters,
+    Message,
+    Output,
+    Refused,
+    Result,
+    Row,
+    Want,
+    refusal,
+)
+from vadgen.link.response import Collector, Response
 
-_VERSION = 1
-_WANT_OUTPUTS, _WANT_CELLS, _WANT_STACK = 1, 2, 4
-_ROW, _RESULT, _END, _STACK = 1, 2, 3, 4
-_RECORD = struct.Struct("<BBHI")
 _FAULT = 0xF0
 _EXITS = {
     1: "it could not open its request or response file",
-    2: "it did not understand the request",
-    3: "the model refused an image, or the request ended early",
-    4: "it could not write its response (is the disk full?)",
+    2: "the request ended early",
+    3: "it could not write its response (is the disk full?)",
 }
+_ALL_CELLS = 2**32 - 1
 _DEFAULT_SECONDS = 600.0
-
-
-@dataclass(frozen=True, eq=False)
-class Response:
-    """What the firmware answered for one image.
-
-    Attributes:
-        outputs: int8 arrays in the shapes asked for; empty when not asked for.
-        cells: uint32 (rows * cols,) cell scores; empty when not asked for or without a detector.
-        score: image score, 0 without a detector.
-        threshold: the score above which an image is anomalous.
-        is_anomalous: the firmware's decision.
-    """
-
-    outputs: tuple[NDArray[np.int8], ...]
-    cells: NDArray[np.uint32]
-    score: int
-    threshold: int
-    is_anomalous: bool
 
 
 def run(
@@ -114,12 +108,25 @@ def stack_high_water(
         VadgenError: as `run`.
     """
     what = f"the firmware on {board.id}"
-    data = _exchange(qemu_command(elf, board), image[None], _WANT_STACK, what, timeout)
-    return _parse(data, 1, (), what)[1]
+    request = b"".join([*_image_frames(1, image, Want.NOTHING), encode(GetCounters(), 0)])
+    data = _exchange(qemu_command(elf, board), request, what, timeout)
+    counters = [m for m in _messages(data, what) if isinstance(m, Counters)]
+    return counters[0].stack_bytes
 
 
 def qemu_command(elf: Path, board: Board) -> list[str]:
     """The command that runs the firmware in a working folder with `request.bin`.
+
+    Raises:
+        VadgenError: as `_machine`.
+    """
+    command = _machine(elf, board)
+    assert board.emulator is not None
+    return [*command, "-serial", "none", "-icount", f"shift={board.emulator.icount_shift}"]
+
+
+def _machine(elf: Path, board: Board) -> list[str]:
+    """The board's emulator with a firmware.
 
     Raises:
         VadgenError: the board has no emulator, or QEMU is not installed.
@@ -133,18 +140,83 @@ def qemu_command(elf: Path, board: Board) -> list[str]:
     return [
         str(find_program(emulator.binary, package)),
         *("-M", emulator.machine, *emulator.args),
-        *("-display", "none", "-monitor", "none", "-serial", "none"),
+        *("-display", "none", "-monitor", "none"),
         *("-semihosting-config", "enable=on,target=native"),
-        *("-icount", f"shift={emulator.icount_shift}"),
         *("-kernel", str(elf.resolve())),
     ]
 
 
-def write_request(path: Path, images: NDArray[Any], flags: int) -> None:
-    """Writes `request.bin` for images of one byte a value."""
+@dataclass(frozen=True)
+class Served:
+    """An emulated board that runs.
+
+    Attributes:
+        port: name of its serial port, `socket://host:port`.
+        process: the emulator.
+    """
+
+    port: str
+    process: subprocess.Popen[str]
+
+    def wait(self) -> NoReturn:
+        """Waits until the emulator ends, which it does by itself only after a fault.
+
+        Raises:
+            VadgenError: always; says why it ended.
+        """
+        _, said = self.process.communicate()
+        reason = _reason(self.process.returncode, said.strip().splitlines())
+        raise VadgenError(f"the emulator ended: {reason}", "build again")
+
+
+@contextmanager
+def serving(elf: Path, board: Board, host: str = "127.0.0.1", port: int = 0) -> Iterator[Served]:
+    """Runs the firmware with its serial port on a TCP socket, until the block ends.
+
+    Args:
+        elf: firmware built for the board.
+        board: a board with an emulator.
+        host: address to listen at.
+        port: 0 for one that is free.
+
+    Raises:
+        VadgenError: no QEMU, or it cannot listen there.
+    """
+    command = _machine(elf, board)
+    try:
+        listener = socket.create_server((host, port))
+    except OSError as error:
+        raise VadgenError(
+            f"{host}:{port} cannot be listened at: {error.strerror}", "name another --listen"
+        ) from None
+    with listener, tempfile.TemporaryDirectory(prefix="vadgen-") as folder:
+        number = listener.fileno()
+        command += ["-chardev", f"socket,id=uart,fd={number},server=on,wait=off"]
+        with subprocess.Popen(
+            [*command, "-serial", "chardev:uart"],
+            cwd=folder,  # with a request.bin there, the firmware would answer that
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=[number],
+            text=True,
+            errors="replace",
+        ) as process:
+            try:
+                yield Served(f"socket://{host}:{listener.getsockname()[1]}", process)
+            finally:
+                process.kill()
+
+
+def request_of(images: NDArray[Any], wants: Want = Want.NOTHING, want_cells: bool = False) -> bytes:
+    """All frames of a session that scores images of one byte a value, numbered from 1."""
     assert images.dtype in (np.uint8, np.int8), images.dtype
-    head = b"VADQ" + struct.pack("<III", _VERSION, len(images), flags)
-    path.write_bytes(head + np.ascontiguousarray(images).tobytes())
+    frames: list[bytes] = []
+    for job, image in enumerate(images, 1):
+        frames += _image_frames(job, image, wants)
+        if want_cells:
+            frames.append(encode(GetCells(job, 0, _ALL_CELLS), 0))
+    return b"".join(frames)
 
 
 def run_in(folder: Path, command: Sequence[str], what: str, timeout: float) -> None:
@@ -188,6 +260,12 @@ def _reason(code: int, said: list[str]) -> str:
     return f"exit code {code}" + (f" ({text})" if text else "")
 
 
+def _image_frames(job: int, image: NDArray[Any], wants: Want) -> Iterator[bytes]:
+    yield encode(Begin(job, wants), 0)
+    for y, row in enumerate(np.ascontiguousarray(image)):
+        yield encode(Row(job, y, 0, row.tobytes()), 0)
+
+
 def _run(
     command: Sequence[str],
     images: NDArray[Any],
@@ -197,24 +275,26 @@ def _run(
     timeout: float,
 ) -> list[Response]:
     """Shares the images among as many runs of the command as there are processors."""
-    flags = (_WANT_OUTPUTS if output_shapes else 0) | (_WANT_CELLS if want_cells else 0)
+    wants = Want.OUTPUTS if output_shapes else Want.NOTHING
     n_runs = max(1, min(len(images), os.cpu_count() or 1))
 
     def answer(share: NDArray[Any]) -> list[Response]:
-        data = _exchange(command, share, flags, what, timeout)
-        return _parse(data, len(share), output_shapes, what)[0]
+        data = _exchange(command, request_of(share, wants, want_cells), what, timeout)
+        collectors = {job: Collector(output_shapes, what) for job in range(1, len(share) + 1)}
+        for message in _messages(data, what):
+            if isinstance(message, Output | Result | Cells) and message.job in collectors:
+                collectors[message.job].take(message)
+        return [collector.response(want_cells) for collector in collectors.values()]
 
     with ThreadPoolExecutor(n_runs) as pool:
         answers = pool.map(answer, np.array_split(images, n_runs))
         return [response for answer in answers for response in answer]
 
 
-def _exchange(
-    command: Sequence[str], images: NDArray[Any], flags: int, what: str, timeout: float
-) -> bytes:
+def _exchange(command: Sequence[str], request: bytes, what: str, timeout: float) -> bytes:
     with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
         folder = Path(name)
-        write_request(folder / "request.bin", images, flags)
+        (folder / "request.bin").write_bytes(request)
         run_in(folder, command, what, timeout)
         try:
             return (folder / "response.bin").read_bytes()
@@ -222,61 +302,21 @@ def _exchange(
             raise VadgenError(f"{what} wrote no response", "build again") from None
 
 
-def _records(data: bytes, n_images: int, what: str) -> Iterator[tuple[int, int, int, bytes]]:
-    """Kind, index, y and bytes of each record, after the head was checked."""
-    if data[:12] != b"VADR" + struct.pack("<II", _VERSION, n_images):
-        raise VadgenError(f"the response of {what} has a wrong head", "build again")
-    at = 12
-    while at < len(data):
-        end = at + _RECORD.size
-        kind, index, y, size = _RECORD.unpack(data[at:end].ljust(_RECORD.size, b"\0"))
-        if end + size > len(data):
-            raise VadgenError(f"the response of {what} is cut off", "build again")
-        yield kind, index, y, data[end : end + size]
-        at = end + size
+def _messages(data: bytes, what: str) -> Iterator[Message]:
+    """The messages of a response; files damage nothing, so all must be whole.
 
-
-def _parse(
-    data: bytes, n_images: int, output_shapes: Sequence[tuple[int, ...]], what: str
-) -> tuple[list[Response], int]:
-    """Responses of all images, and the stack's high-water mark (0 when not asked for)."""
-    responses: list[Response] = []
-    stack = 0
-    rows: dict[tuple[int, int], bytes] = {}
-    result = b""
-    for kind, index, y, body in _records(data, n_images, what):
-        if kind == _ROW:
-            rows[index, y] = body
-        elif kind == _RESULT:
-            result = bytes([index]) + body
-        elif kind == _END:
-            if len(result) < 9:
-                raise VadgenError(f"{what} ended an image without a result", "build again")
-            outputs = tuple(_output(rows, i, shape, what) for i, shape in enumerate(output_shapes))
-            responses.append(_response(outputs, result))
-            rows, result = {}, b""
-        elif kind == _STACK:
-            stack = int.from_bytes(body, "little")
-    if len(responses) != n_images:
-        raise VadgenError(f"{what} answered {len(responses)} of {n_images} images", "build again")
-    return responses, stack
-
-
-def _output(
-    rows: dict[tuple[int, int], bytes], index: int, shape: tuple[int, ...], what: str
-) -> NDArray[np.int8]:
-    """One output from its rows; a vector is one row."""
-    height = shape[0] if len(shape) > 1 else 1
-    data = b"".join(rows.get((index, y), b"") for y in range(height))
-    if len(data) != int(np.prod(shape)):
-        raise VadgenError(
-            f"{what} sent {len(data)} bytes of output {index}, not {int(np.prod(shape))}",
-            "build again",
-        )
-    return np.frombuffer(data, np.int8).reshape(shape)
-
-
-def _response(outputs: tuple[NDArray[np.int8], ...], result: bytes) -> Response:
-    is_anomalous, score, threshold = struct.unpack("<BII", result[:9])
-    cells = np.frombuffer(result[9:], "<u4").astype(np.uint32, copy=False)
-    return Response(outputs, cells, score, threshold, bool(is_anomalous))
+    Raises:
+        VadgenError: damaged or cut off, or a request was refused.
+    """
+    reader = FrameReader()
+    for frame in reader.take(data):
+        message = frame.message
+        if isinstance(message, Refused):
+            raise VadgenError(
+                f"{what} failed: {refusal(message)}",
+                "build again; if it stays, this is a fault of the firmware",
+            )
+        if message is not None:
+            yield message
+    if reader.damaged or not data.endswith(b"\0"):
+        raise VadgenError(f"the response of {what} is damaged", "build again")

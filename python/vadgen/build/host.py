@@ -81,7 +81,7 @@ def compile_host_exe(
         VadgenError: as `compile_host`.
     """
     main = [paths.firmware() / "src" / "main.c"]
-    port = ("vad_port", "vad_port/host")
+    port = ("vad_link", "vad_port", "vad_port/host")
     return _build(generated, main, port, program, kernels, flags, ())
 
 

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from vadgen import paths
 from vadgen.board import Board
 from vadgen.build.elf import Image, read_elf
-from vadgen.build.emulator import qemu_command, run_in, write_request
+from vadgen.build.emulator import qemu_command, request_of, run_in
 from vadgen.build.tools import find_program, version_of
 from vadgen.errors import VadgenError
 
 _BEGIN, _END = "vad_port_region_begin", "vad_port_region_end"
-_GLUE = ("main", "answer", "run_model", _BEGIN, _END)
+_GLUE = ("begin_image", "feed_row", "read_result", "send_row", _BEGIN, _END)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def count(
         plugin = _compiled_plugin(Path(command[0]).name)
         with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
             folder = Path(name)
-            write_request(folder / "request.bin", image[None], 0)
+            (folder / "request.bin").write_bytes(request_of(image[None]))
             counting = ["-plugin", ",".join([str(plugin), *arguments, "out=counts.txt"])]
             run_in(folder, [*command, *counting], f"counting on {board.id}", timeout)
             text = (folder / "counts.txt").read_text(encoding="ascii")

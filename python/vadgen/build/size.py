@@ -22,6 +22,7 @@ _RAM_PARTS = (
     ("arena", re.compile(r"vad_arena$")),
     ("frame", re.compile(r"vad_frame$")),
     ("state", re.compile(r"vad_state$")),
+    ("link", re.compile(r"vad_session$")),
 )
 
 
@@ -31,7 +32,8 @@ class Sizes:
 
     Attributes:
         flash: weights, tables, code, constants, data (first values of variables), other.
-        ram: arena, frame (one row of the input), state, stack (as set aside), other.
+        ram: arena, frame (of the link, with a row of the input), state, link, stack (as set aside),
+            other.
         flash_budget: bytes that the board has, None without a budget.
         ram_budget: bytes that the board has, None without a budget.
     """
@@ -86,7 +88,7 @@ def measure(elf: Path, board: Board) -> Sizes:
             flash += _parts(image, section, _FLASH_PARTS, _rest_of_flash(section))
     return Sizes(
         _ordered(flash, ("weights", "tables", "code", "constants", "data", "other")),
-        _ordered(ram, ("arena", "frame", "state", "stack", "other")),
+        _ordered(ram, ("arena", "frame", "state", "link", "stack", "other")),
         None if board.flash_bytes == UNLIMITED else board.flash_bytes,
         None if board.ram_bytes == UNLIMITED else board.ram_bytes,
     )

@@ -64,6 +64,11 @@ def c_int(value: int) -> str:
     return f"{value}u" if value >= 2**31 else str(value)
 
 
+def c_byte(value: int) -> str:
+    """A byte as people read digests."""
+    return f"0x{value:02X}"
+
+
 def c_comment(text: str) -> str:
     """Text that cannot end a comment."""
     return text.replace("*/", "* /").replace("\n", " ")
@@ -83,5 +88,6 @@ def environment() -> jinja2.Environment:
     )
     env.filters["c_table"] = c_table
     env.filters["c_int"] = c_int
+    env.filters["c_byte"] = c_byte
     env.filters["c_comment"] = c_comment
     return env

@@ -1,4 +1,4 @@
-"""Writes vad_model.h, vad_model.c and vad_weights.h."""
+"""Writes vad_model.h, vad_model.c, vad_weights.h and vad_identity.h."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vadgen import __version__
 from vadgen.emit.environment import c_int, environment
+from vadgen.emit.link import UNKNOWN, Identity, write_identity
 from vadgen.kernels.base import Array
 from vadgen.lower import Copy
 from vadgen.plan.nodes import Node
@@ -99,6 +100,7 @@ def write_model(
     input_table: NDArray[np.int8] | None = None,
     detector: DetectorCode | None = None,
     prefix: str = "vad_model",
+    identity: Identity = UNKNOWN,
 ) -> tuple[Path, ...]:
     """Writes the generated C of a plan into `out`; returns the files.
 
@@ -109,6 +111,7 @@ def write_model(
         input_table: int8 (3, 256), camera byte to input tensor; None when rows are int8 already.
         detector: its tables and macros, or None for the network alone.
         prefix: of names and files; `vad_model` unless one program holds several models.
+        identity: what the firmware says of itself.
     """
     env = environment()
     weights = (
@@ -166,7 +169,7 @@ def write_model(
         text = env.get_template(template).render(context)
         path.write_text(text, encoding="utf-8", newline="\n")
         written.append(path)
-    return tuple(written)
+    return (*written, write_identity(out, identity))
 
 
 def _id(index: int) -> str:

@@ -43,6 +43,7 @@ from vadgen.pipeline.data import Region, open_dataset, open_region, parity_image
 from vadgen.pipeline.evaluation import Evaluation, evaluate_scores, metrics_json, score_pictures
 from vadgen.pipeline.fit import fit_model
 from vadgen.pipeline.floats import evaluate_float
+from vadgen.pipeline.identity import make_identity
 from vadgen.pipeline.manifest import code_digest, sha256_text, write_json, write_manifest
 from vadgen.pipeline.parity import Agreement, Run, compare, from_host
 from vadgen.pipeline.pick import weighed_json
@@ -182,7 +183,12 @@ def _make(
     check_plan(plan, shipped.detector, board, recipe, network, region.mask)
     write_json(work / "plan.json", explain_plan(plan))
     generated = write_generated(
-        work, plan, shipped.source, input_table=shipped.input_table, detector=shipped.code()
+        work,
+        plan,
+        shipped.source,
+        input_table=shipped.input_table,
+        detector=shipped.code(),
+        identity=make_identity(work, board, shipped.program, shipped.reference),
     )
 
     progress.step("Compile and run on this computer")

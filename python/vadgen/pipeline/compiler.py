@@ -26,6 +26,7 @@ from vadgen.emit.model import ABI, write_model
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Program, lower
 from vadgen.pipeline.budget import limited, plan_for
+from vadgen.pipeline.identity import make_identity
 from vadgen.pipeline.manifest import sha256_file, write_json, write_manifest
 from vadgen.pipeline.parity import Agreement, Run, compare, from_host, from_responses
 from vadgen.pipeline.staging import shown, staged
@@ -110,7 +111,10 @@ def compile_model(
         progress.step("Plan rows and memory")
         plan = plan_for(program, board, fills=ram_budget is not None)
         shutil.copyfile(tflite, work / "model.tflite")
-        generated = write_generated(work, plan, tflite.name)
+        identity = make_identity(
+            work, board, program, lambda x: reference_run(program, x.view(np.int8))
+        )
+        generated = write_generated(work, plan, tflite.name, identity=identity)
         rows = explain_plan(plan)
         write_json(work / "plan.json", rows)
         images = random_inputs(program)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vadgen.build.emulator import Response
 from vadgen.build.host import HostResult
+from vadgen.link.response import Response
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@
 #endif
 #define VAD_MODEL_CELL_ROWS 2
 #define VAD_MODEL_CELL_COLS 2
+#define VAD_MODEL_THRESHOLD 2100u
 
 typedef struct vad_model {
     int8_t *arena;
