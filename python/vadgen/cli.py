@@ -210,7 +210,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on",
         default="host",
-        metavar="reference|host|emulator",
+        metavar="reference|host|emulator|PORT",
         help="what scores the images (default: host)",
     )
 
@@ -278,10 +278,47 @@ def _flash(args: argparse.Namespace, progress: Progress) -> Object:
     return pipeline.flash(args.out, args.ports or (args.port,), progress).to_json()
 
 
+def _monitor_arguments(parser: argparse.ArgumentParser) -> None:
+    _port_arguments(parser)
+    parser.add_argument("--seconds", type=float, help="end after that time (default: at Ctrl-C)")
+
+
 def _monitor(args: argparse.Namespace, progress: Progress) -> Object:
     from vadgen import pipeline
 
-    return pipeline.monitor(args.out, args.port).to_json()
+    return pipeline.monitor(args.out, args.port, args.seconds, progress).to_json()
+
+
+def _device_arguments(parser: argparse.ArgumentParser) -> None:
+    _port_arguments(parser)
+    parser.add_argument(
+        "--threshold", metavar="SCORE", type=int, help="set the score above which is a defect"
+    )
+    parser.add_argument("--self-test", action="store_true", help="run the images built into it")
+    parser.add_argument("--reset", action="store_true", help="first forget counters and threshold")
+
+
+def _device(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+
+    given = args.threshold, args.self_test, args.reset
+    return pipeline.device(args.out, args.port, *given).to_json()
+
+
+def _emulate_arguments(parser: argparse.ArgumentParser) -> None:
+    _out_argument(parser)
+    parser.add_argument(
+        "--listen",
+        metavar="HOST:PORT",
+        default="127.0.0.1:5555",
+        help="where its serial port answers (default: 127.0.0.1:5555)",
+    )
+
+
+def _emulate(args: argparse.Namespace, progress: Progress) -> Object:
+    from vadgen import pipeline
+
+    pipeline.emulate(args.out, args.listen, progress)
 
 
 def _study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -520,9 +557,9 @@ VERBS = (
     ),
     Verb(
         "monitor",
-        "show the board's scores as they come",
+        "show the scores of a board that scores images of its own",
         "%(prog)s build/esp32s3 --port /dev/ttyUSB0",
-        _port_arguments,
+        _monitor_arguments,
         _monitor,
         render.render_fields,
     ),
@@ -541,6 +578,22 @@ VERBS = (
         _benchmark_arguments,
         _benchmark,
         render.render_benchmark,
+    ),
+    Verb(
+        "device",
+        "ask an attached board what it is and counted; set its threshold; test it",
+        "%(prog)s build/esp32s3 --port /dev/ttyUSB0 --self-test",
+        _device_arguments,
+        _device,
+        render.render_fields,
+    ),
+    Verb(
+        "emulate",
+        "run the firmware on its emulator, with its serial port on a TCP socket",
+        "%(prog)s build/qemu_m7 --listen 127.0.0.1:5555",
+        _emulate_arguments,
+        _emulate,
+        render.render_fields,
     ),
     Verb(
         "clean",

@@ -25,6 +25,7 @@ _RUNNERS = {
     "host": "host C",
     "emulator": "emulated core",
     "board": "board",
+    "self_test": "its self-test",
     "reference": "numpy reference",
     "tflm": "TFLM",
 }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from vadgen.pipeline.attached import device, emulate, monitor
 from vadgen.pipeline.benchmark import benchmark, open_row
 from vadgen.pipeline.benchmark_report import report
 from vadgen.pipeline.builder import build
 from vadgen.pipeline.compiler import compile_model
-from vadgen.pipeline.device import monitor
 from vadgen.pipeline.flash import flash
 from vadgen.pipeline.use import clean, demo_data, evaluate, infer, size, verify
 
@@ -16,6 +16,8 @@ __all__ = [
     "clean",
     "compile_model",
     "demo_data",
+    "device",
+    "emulate",
     "evaluate",
     "flash",
     "infer",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from vadgen.board import load_board
 from vadgen.data.folder import load_dataset
 from vadgen.data.images import Notes, load_rgb
 from vadgen.errors import Exit, VadgenError
+from vadgen.link.port import is_port
 from vadgen.lower import lower
+from vadgen.pipeline.attached import attached, firmware_of, run_on_device, self_tests
 from vadgen.pipeline.bank import other_banks
 from vadgen.pipeline.compiler import (
     read_vectors,
@@ -135,11 +138,11 @@ class DemoResult:
 
 
 def verify(out: Path, on: str, progress: Progress) -> VerifyResult:
-    """Replays the stored vectors on this computer and, where asked for, the emulated core.
+    """Replays the stored vectors on this computer, the emulated core or an attached board.
 
     Args:
         out: an output of `build` or `compile`.
-        on: "host", "emulator", or "auto": both where the board has an emulator.
+        on: "host", "emulator", a serial port, or "auto": both where the board has an emulator.
         progress: told each step.
 
     Raises:
@@ -174,14 +177,23 @@ def verify(out: Path, on: str, progress: Progress) -> VerifyResult:
         agreements["host"] = compare(stored, host)
     if on == "emulator" or (on == "auto" and board.emulator and (out / "firmware.elf").is_file()):
         progress.step(f"Emulated {board.core}")
-        elf = _firmware(out)
+        elf = firmware_of(out)
         agreements["emulator"] = compare(
             stored, run_on_emulator(elf, board, program, images, detector=is_build)
         )
+    parity: dict[str, bool | None] = {name: a.holds for name, a in agreements.items()}
+    if is_port(on):
+        with attached(out, on) as device:
+            progress.step(f"Board at {on}")
+            run = run_on_device(device, program, images, detector=is_build)
+            agreements["board"] = compare(stored, run)
+            parity["board"] = agreements["board"].holds
+            progress.step("Images built into the board")
+            parity["self_test"] = all(self_tests(device))
     return VerifyResult(
         board.id,
         shown(out),
-        {name: a.holds for name, a in agreements.items()},
+        parity,
         {name: a.to_json() for name, a in agreements.items()},
         len(images),
         round(time.monotonic() - started, 1),
@@ -194,7 +206,7 @@ def infer(out: Path, images: Sequence[Path], on: str, map_dir: Path | None) -> I
     Args:
         out: an output of `build`.
         images: picture files.
-        on: "reference", "host" or "emulator".
+        on: "reference", "host", "emulator" or a serial port.
         map_dir: folder for `<name>.png`; made when missing.
 
     Raises:
@@ -202,10 +214,10 @@ def infer(out: Path, images: Sequence[Path], on: str, map_dir: Path | None) -> I
     """
     read_manifest(out, "build")
     shipped = load_shipped(out)
-    score = _scorer(out, shipped, on)
     notes = Notes()
     photos = [load_rgb(path, shipped.input_size, notes) for path in images]
-    run = score(np.stack(photos))
+    with _scorer(out, shipped, on) as score:
+        run = score(np.stack(photos))
     assert run.scores is not None and run.decisions is not None and run.cells is not None
     maps: list[str | None] = [None] * len(images)
     if map_dir is not None:
@@ -237,9 +249,9 @@ def evaluate(out: Path, data: Path, on: str, progress: Progress) -> EvaluateResu
         )
     shipped = load_shipped(out)
     progress.step(f"Score {len(dataset.test)} pictures")
-    score = _scorer(out, shipped, on)
     notes = Notes()
-    runs = list(score_pictures(score, dataset.test, shipped.input_size, progress, notes))
+    with _scorer(out, shipped, on) as score:
+        runs = list(score_pictures(score, dataset.test, shipped.input_size, progress, notes))
     progress.step("Metrics")
     evaluation = evaluate_scores(dataset, shipped, runs)
     return EvaluateResult(
@@ -314,31 +326,32 @@ def demo_data(directory: Path, seed: int, progress: Progress) -> DemoResult:
     return DemoResult(shown(directory), len(dataset.train), len(dataset.test))
 
 
-def _scorer(out: Path, shipped: Shipped, on: str) -> Callable[[NDArray[np.uint8]], Run]:
+@contextmanager
+def _scorer(out: Path, shipped: Shipped, on: str) -> Iterator[Callable[[NDArray[np.uint8]], Run]]:
+    """What scores images (N, H, W, 3); an attached board stays attached until the block ends."""
     _check_runner(on, ("reference", "host", "emulator"))
     if on == "reference":
-        return shipped.reference
-    if on == "host":
+        yield shipped.reference
+    elif on == "host":
         host = shipped.host(out)
-        return lambda images: from_host(host.run(images, want_outputs=False))
-    board, elf = load_board(read_manifest(out)["board"]), _firmware(out)
-    return lambda images: run_on_emulator(elf, board, shipped.program, images, detector=True)
+        yield lambda images: from_host(host.run(images, want_outputs=False))
+    elif on == "emulator":
+        board, elf = load_board(read_manifest(out)["board"]), firmware_of(out)
+        yield lambda images: run_on_emulator(elf, board, shipped.program, images, detector=True)
+    else:
+        with attached(out, on) as device:
+            yield lambda images: run_on_device(
+                device, shipped.program, images, detector=True, want_outputs=False
+            )
 
 
 def _check_runner(on: str, known: Sequence[str]) -> None:
-    if on not in known:
+    if on not in known and not is_port(on):
         raise VadgenError(
-            f"'{on}' is no runner that this build can use", f"--on takes {', '.join(known)}"
+            f"'{on}' is no runner that this build can use",
+            f"--on takes {', '.join(known)} or a serial port such as /dev/ttyUSB0, COM3 or "
+            "socket://host:port",
         )
-
-
-def _firmware(out: Path) -> Path:
-    elf = out / "firmware.elf"
-    if not elf.is_file():
-        raise VadgenError(
-            f"{out} holds no firmware.elf", "build for a board with an emulator, such as qemu_m7"
-        )
-    return elf
 
 
 def _map_names(images: Sequence[Path]) -> list[str]:
