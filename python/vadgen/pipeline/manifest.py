@@ -68,7 +68,9 @@ def read_manifest(out: Path, kind: str | None = None) -> dict[str, Any]:
         VadgenError: there is none, it is damaged, or it is of another kind.
     """
     try:
-        manifest: dict[str, Any] = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        manifest: Any = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict):
+            raise ValueError
     except FileNotFoundError:
         raise VadgenError(
             f"{out} holds no build", "`vadgen build --board qemu_m7` makes one"
