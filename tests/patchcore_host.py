@@ -55,7 +55,8 @@ def _objects() -> tuple[str, ...]:
     folder = Path(tempfile.mkdtemp(prefix="vadgen-test-"))
     atexit.register(shutil.rmtree, folder)
     sources = [*(_DETECT / "src").glob("vad_pq*.c"), *(_DETECT / "src").glob("vad_flat*.c")]
-    sources += [*(_DETECT / "src").glob("vad_patch*.c"), _DETECT / "src" / "vad_rotate.c"]
+    sources += (_DETECT / "src").glob("vad_patch*.c")
+    sources += [_DETECT / "src" / f"vad_{name}.c" for name in ("rotate", "squared_distance")]
     _gcc("-c", *map(str, sources), cwd=folder)
     return tuple(str(p) for p in sorted(folder.glob("*.o")))
 

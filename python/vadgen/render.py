@@ -196,11 +196,10 @@ def _instructions(obj: Object, paint: Paint) -> Iterator[str]:
     if total is None:
         return
     yield _row(paint, "Instructions", f"{paint.bold(show_count(total))} for one image")
-    parts = [
-        f"{name} {show_count(n)}" for name, n in (obj.get("instructions_by") or {}).items() if n
-    ]
-    for line in _wrapped(parts, f" {paint.dot} "):
-        yield _more(paint.dim(line))
+    for key, title in (("instructions_by", ""), ("search_instructions", "search: ")):
+        parts = [f"{name} {show_count(n)}" for name, n in (obj.get(key) or {}).items() if n]
+        for i, line in enumerate(_wrapped(parts, f" {paint.dot} ")):
+            yield _more(paint.dim(line if i else title + line))
 
 
 def _number(value: object) -> str:

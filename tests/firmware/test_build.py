@@ -73,6 +73,11 @@ def check_build(board: str, detector: tuple[str, ...], data: Path, out: Path, ca
     )
     assert set(result["instructions_by"]) == {"backbone", "detector"}
     assert sum(result["instructions_by"].values()) == result["instructions"]
+    search = result["search_instructions"]
+    assert list(search) == (["patches", "tables", "scan"] if detector is PATCHCORE else [])
+    if search:
+        assert sum(search.values()) == result["instructions_by"]["detector"]
+        assert search["patches"] > 0 == search["tables"] and search["scan"] > 0
     for kind in ("int8", "float"):
         figures = result["metrics"][kind]
         assert {"image_auroc", "pixel_auroc", "image_f1", "aupro"} <= set(figures)

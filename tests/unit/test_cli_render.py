@@ -114,6 +114,12 @@ def test_over_budget_is_said_in_bytes() -> None:
     assert re.search(r"weights +694,272 bytes", text)
 
 
+def test_the_search_of_a_bank_by_part() -> None:
+    parts = {"patches": 5_600_000, "tables": 28_800_000, "scan": 33_100_000}
+    text = joined(render.render_build({**BUILD, "search_instructions": parts}, PLAIN))
+    assert "search: patches 5.60 M · tables 28.80 M · scan 33.10 M" in text
+
+
 def test_size_shows_the_memory_bank_and_others() -> None:
     bank = {
         "search": "pqnn",

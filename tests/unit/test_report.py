@@ -315,6 +315,16 @@ def test_a_memory_bank_is_shown_against_floats_and_python() -> None:
     assert [r.is_own for r in row] == [False, True]
 
 
+def test_what_rules_the_search_is_said() -> None:
+    assert DATA.instructions is not None
+    assert "memory bank" not in words(render_report(DATA))
+    search = (Work("tables", "", "detector", 60_000), Work("scan", "", "detector", 40_000))
+    counted = replace(DATA.instructions, search=search)
+    said = words(render_report(replace(DATA, instructions=counted)))
+    assert "Most is spent on: tables" in said
+    assert "scan 40.0 k" in said
+
+
 def test_memory_segments_fill_their_share() -> None:
     bar = html._memory(DATA.flash)
     assert [float(s.width) for s in bar.segments] == pytest.approx([48.828, 1.172], abs=1e-3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,26 @@ from vadgen.errors import VadgenError
 from vadgen.pipeline.detector import Detector
 
 OTHER_ROWS = (250, 500, 1000, 2000, 4000)
+
+
+_PATCHES = {"vad_patch_row", "make_patches", "finish_rows", "rotate_row", "vad_rotate"}
+_TABLES = {
+    *("vad_pq_make_tables", "centroid_distances", "two_distances", "paired_distances"),
+    *("vad_squared_distances", "fours_distances", "first_distances", "more_distances"),
+}
+
+
+def search_parts(by_function: Mapping[str, int]) -> dict[str, int]:
+    """Instructions that make the patches and the look-up tables of a memory bank's search.
+
+    Args:
+        by_function: instructions by function; names may carry a compiler's suffix.
+    """
+
+    def of(names: set[str]) -> int:
+        return sum(n for name, n in by_function.items() if name.partition(".")[0] in names)
+
+    return {"patches": of(_PATCHES), "tables": of(_TABLES)}
 
 
 def bank_of(detector: Detector) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ from vadgen.data.images import Notes
 from vadgen.detectors.picker import Judged
 from vadgen.emit.model import ABI
 from vadgen.pipeline.backbone import network_digest, open_network
-from vadgen.pipeline.bank import bank_of
+from vadgen.pipeline.bank import bank_of, search_parts
 from vadgen.pipeline.budget import check_plan, limited, plan_for, settle
 from vadgen.pipeline.cache import remembered
 from vadgen.pipeline.calibrate import Calibrated
@@ -76,6 +76,7 @@ class BuildResult:
     model_bytes: int
     instructions: int | None
     instructions_by: Mapping[str, int]
+    search_instructions: Mapping[str, int]
     parity: Mapping[str, bool | None]
     parity_by: Mapping[str, Mapping[str, bool | None]]
     parity_images: int
@@ -297,6 +298,16 @@ def by_part(plan: Plan, counts: Counts) -> dict[str, int]:
     return {"backbone": (counts.total or 0) - detector, "detector": detector}
 
 
+def by_search(made: Made) -> dict[str, int]:
+    """Instructions of a memory bank's search: patches, look-up tables, and the scan of its rows."""
+    counts = made.counts
+    if counts is None or counts.total is None or bank_of(made.shipped.detector) is None:
+        return {}
+    parts = search_parts(counts.by_function)
+    scan = by_part(made.plan, counts)["detector"] - sum(parts.values())
+    return {**parts, "scan": scan}
+
+
 def _facts(made: Made) -> dict[str, Any]:
     """What the manifest says beside the files' digests."""
     detector, board = made.shipped.detector, made.board
@@ -343,6 +354,7 @@ def _result(made: Made, target: Path, seconds: float) -> BuildResult:
         len(made.shipped.tflite),
         None if counts is None else counts.total,
         {} if counts is None or counts.total is None else by_part(made.plan, counts),
+        by_search(made),
         {name: agreements[name].holds if name in agreements else None for name in RUNNERS},
         {name: agreement.to_json() for name, agreement in agreements.items()},
         len(made.images),

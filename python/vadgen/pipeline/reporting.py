@@ -198,7 +198,10 @@ def _instructions(made: Made) -> html.Instructions | None:
     if rest > 0:
         works.append(html.Work("start of an image", "set-up", "backbone", rest))
     machine = f"{board.emulator.binary} -M {board.emulator.machine}"
-    return html.Instructions(tuple(works), machine)
+    from vadgen.pipeline.builder import by_search
+
+    search = tuple(html.Work(name, name, "detector", n) for name, n in by_search(made).items())
+    return html.Instructions(tuple(works), machine, search)
 
 
 def _parity(made: Made) -> html.Parity:

@@ -170,10 +170,17 @@ class Work:
 
 @dataclass(frozen=True)
 class Instructions:
-    """Where the instructions of one inference go; `machine` names emulator and compiler."""
+    """Where the instructions of one inference go.
+
+    Attributes:
+        works: by step.
+        machine: names emulator and compiler.
+        search: those of the detector's search once more, by what they do; () without a bank.
+    """
 
     works: tuple[Work, ...]
     machine: str
+    search: tuple[Work, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -414,6 +421,8 @@ class _Effort:
     parts: tuple[_WorkBar, ...]
     kinds: tuple[_WorkBar, ...]
     steps: tuple[_WorkBar, ...]
+    search: tuple[_WorkBar, ...]
+    ruling: str
     machine: str
 
 
@@ -724,6 +733,8 @@ def _effort(instructions: Instructions) -> _Effort:
         bars([(part, part, n) for part, n in parts.items()]),
         bars(sorted(((*key, n) for key, n in kinds.items()), key=lambda bar: (-bar[2], bar[0]))),
         bars([(work.name, work.part, work.instructions) for work in works]),
+        bars([(work.name, work.part, work.instructions) for work in instructions.search]),
+        max(instructions.search, key=lambda w: w.instructions).name if instructions.search else "",
         instructions.machine,
     )
 

@@ -32,28 +32,6 @@ typedef struct {
     uint32_t (*distance)(const void *bank, uint32_t level, const int8_t *query, uint32_t row);
 } vad_patch_search_t;
 
-/* |a - b| <= 254, so a term is below 2^16. */
-static inline uint32_t vad_squared_difference(int32_t a, int32_t b) {
-    return (uint32_t)((a - b) * (a - b));
-}
-
-/* Squared distance of two int8 vectors. */
-static inline uint32_t vad_squared_distance(const int8_t *a, const int8_t *b, uint32_t n) {
-    uint32_t sum = 0;
-    for (; n >= 4; n -= 4) {
-        sum += vad_squared_difference(a[0], b[0]);
-        sum += vad_squared_difference(a[1], b[1]);
-        sum += vad_squared_difference(a[2], b[2]);
-        sum += vad_squared_difference(a[3], b[3]);
-        a += 4;
-        b += 4;
-    }
-    for (; n > 0; n--) {
-        sum += vad_squared_difference(*a++, *b++);
-    }
-    return sum;
-}
-
 #ifdef __cplusplus
 }
 #endif

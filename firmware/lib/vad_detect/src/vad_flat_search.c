@@ -2,6 +2,8 @@
 
 #include <stddef.h>
 
+#include "vad_squared_distance.h"
+
 /* Dimensions between two looks at the bound. */
 #define GROUP 8u
 

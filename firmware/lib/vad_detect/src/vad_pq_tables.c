@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "vad_squared_distance.h"
+
 uint32_t vad_pq_encode(const vad_pq_bank_t *bank, uint32_t subspace, const int8_t *query) {
     const uint32_t dims = bank->sub_dims;
     const int8_t *centroid = bank->codewords + subspace * dims * bank->n_centroids;
@@ -24,17 +26,9 @@ uint32_t vad_pq_encode(const vad_pq_bank_t *bank, uint32_t subspace, const int8_
 static uint32_t centroid_distances(const vad_pq_bank_t *bank, uint32_t subspace, uint32_t n,
                                    const int8_t *query, uint32_t *table) {
     const uint32_t dims = bank->sub_dims;
-    const int8_t *centroid = bank->codewords + subspace * n * dims;
-    const int8_t *part = query + subspace * dims;
-    uint32_t least = UINT32_MAX;
     VAD_PQ_COUNT(VAD_PQ_TABLE_ENTRIES, n);
-    for (uint32_t k = 0; k < n; k++) {
-        const uint32_t d = vad_squared_distance(part, centroid, dims);
-        centroid += dims;
-        table[k] = d;
-        least = d < least ? d : least;
-    }
-    return least;
+    return vad_squared_distances(query + subspace * dims, bank->codewords + subspace * n * dims, n,
+                                 dims, table);
 }
 
 /* A table of 16 for each of the two codes of a byte, zeros where the level has no second one;
