@@ -12,7 +12,7 @@ import pytest
 from firmware_model import usable
 from graphs import GraphBuilder
 from PIL import Image
-from verbs import PADIM, PATCHCORE, TINY, fails, files, run_json
+from verbs import PADIM, PATCHCORE, QUANTIZED, TINY, fails, files, run_json
 
 from vadgen.board import list_boards, load_board
 from vadgen.build.emulator import run_host
@@ -74,10 +74,11 @@ def check_build(board: str, detector: tuple[str, ...], data: Path, out: Path, ca
     assert set(result["instructions_by"]) == {"backbone", "detector"}
     assert sum(result["instructions_by"].values()) == result["instructions"]
     search = result["search_instructions"]
-    assert list(search) == (["patches", "tables", "scan"] if detector is PATCHCORE else [])
+    assert list(search) == ([] if detector is PADIM else ["patches", "tables", "scan"])
     if search:
         assert sum(search.values()) == result["instructions_by"]["detector"]
-        assert search["patches"] > 0 == search["tables"] and search["scan"] > 0
+        assert search["patches"] > 0 and search["scan"] > 0
+        assert (search["tables"] > 0) == (detector is QUANTIZED)
     for kind in ("int8", "float"):
         figures = result["metrics"][kind]
         assert {"image_auroc", "pixel_auroc", "image_f1", "aupro"} <= set(figures)
@@ -105,7 +106,8 @@ def check_build(board: str, detector: tuple[str, ...], data: Path, out: Path, ca
     sizes = run_json(capfd, "size", out)
     assert sizes["flash_bytes"] == result["flash_bytes"] == sum(sizes["flash_by"].values())
     assert sizes["ram_bytes"] == sum(sizes["ram_by"].values()) > result["ram_bytes"]
-    check_bank(detector is PATCHCORE, sizes, out, capfd)
+    if detector is not QUANTIZED:
+        check_bank(detector is PATCHCORE, sizes, out, capfd)
 
     again = out.with_name("again")
     run_json(capfd, *common, "--out", again)
@@ -174,7 +176,9 @@ def test_a_black_region_of_interest_is_an_error(data: Path, tmp_path: Path, capf
 
 @pytest.mark.slow
 @pytest.mark.parametrize("board", EMULATED)
-@pytest.mark.parametrize("detector", [PADIM, PATCHCORE], ids=["padim", "patchcore"])
+@pytest.mark.parametrize(
+    "detector", [PADIM, PATCHCORE, QUANTIZED], ids=["padim", "flat", "quantized"]
+)
 def test_every_emulated_board_with_every_detector(
     board: str, detector: tuple[str, ...], data: Path, tmp_path: Path, capfd: Any
 ) -> None:

@@ -29,8 +29,8 @@ static uint32_t tables[PLAIN_TABLE_WORDS];
 static uint32_t cells[N_CELLS];
 
 static void find_nothing(const void *bank, uint32_t level, const int8_t *query,
-                         const vad_patch_rows_t *in, uint32_t bound, int tighten,
-                         uint32_t *scratch, vad_patch_rows_t *out) {
+                         const vad_patch_rows_t *in, uint32_t bound, int tighten, uint32_t *scratch,
+                         vad_patch_rows_t *out) {
     (void)bank, (void)level, (void)query, (void)in, (void)bound, (void)tighten, (void)scratch;
     out->n = 1;
     out->row[0] = 0;
@@ -77,8 +77,7 @@ static void search(void) {
             vad_pq_make_tables(bank, &bank->levels[level], state.query, table, rest);
             table += VAD_PQ_TABLE_WORDS(bank->levels[level].row_bytes);
         }
-        cells[i] = vad_square_root((uint64_t)plain_nearest(bank)
-                                   << (2 * VAD_PATCHCORE_SCORE_BITS));
+        cells[i] = vad_square_root((uint64_t)plain_nearest(bank) << (2 * VAD_PATCHCORE_SCORE_BITS));
     }
 }
 #else

@@ -444,16 +444,16 @@ def bank_levels(
         end = level.end_dim // sub_dims
         codes = pack(bank.codes[:, first:end], bank.bits)
         assert codes.shape[1] <= MAX_ROW_BYTES
-        table_rows = _table_rows(bank, end - first, small_tables)
+        table_rows = _table_rows(bank, end - first, small_tables, first == 0)
         parts.append(BankLevel(first, end, codes, table_rows))
         first = end
     return tuple(parts)
 
 
-def _table_rows(bank: PqBank, n_subspaces: int, small_tables: bool) -> int:
+def _table_rows(bank: PqBank, n_subspaces: int, small_tables: bool, is_first: bool) -> int:
     """Rows from which on a level's tables cost less than distances straight from the codewords.
 
-    A distance to a centroid costs the same either way.
+    In the first level most rows are looked at whole, in finer ones few are.
     """
     sub_dims = bank.codewords.shape[2]
     if bank.bits == 8:
@@ -462,7 +462,9 @@ def _table_rows(bank: PqBank, n_subspaces: int, small_tables: bool) -> int:
         build, look_up = 16 * _centroid_cost(sub_dims), _SMALL_LOOK_UPS / 2
     else:
         build, look_up = 16 * _centroid_cost(sub_dims) + 128 * _SUM, _LOOK_UP / 2
-    return math.ceil(build / (_centroid_cost(sub_dims) - look_up)) if n_subspaces else 0
+    visited = 1.0 if is_first else _VISITED
+    saved = visited * (_direct_cost(sub_dims) - look_up)
+    return min(math.ceil(build / saved), 0xFFFF) if n_subspaces else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -733,22 +735,29 @@ def level_row_bytes(geometry: Geometry, options: Options) -> tuple[int, ...]:
 
 
 # Instructions on a Cortex-M7, measured with `-O2`: a look-up, two look-ups of a byte in small
-# tables, a sum of two tables' entries, what a row costs beside its look-ups, a value of a patch, a
-# weight of a rotation and a value that it makes; and the share of rows that each finer level
-# still looks at, seen on real parts.
+# tables, a sum of two tables' entries, what a row costs beside its look-ups, a value of a flat row,
+# a value of a patch, a weight of a rotation and a value that it makes; and the shares of rows that
+# each finer level still looks at, and of such a row's codes that it looks at, seen on real parts.
 _LOOK_UP = 5.5
 _SMALL_LOOK_UPS = 10.0
 _SUM = 3.0
 _ROW = 25.0
+_VALUE = 3.4
 _PATCH = 78.0
 _WEIGHT = 3.5
 _ROTATED = 20.0
-_STILL = 0.2
+_STILL = 0.15
+_VISITED = 0.2
 
 
 def _centroid_cost(sub_dims: int) -> float:
-    """Instructions of a sub-vector's distance to one centroid."""
-    return 5.0 * sub_dims + 27.0
+    """Instructions of a table's entry: the distance of a sub-vector to a centroid."""
+    return 10.0 * math.ceil(sub_dims / 4) + 4.5 if sub_dims >= 4 else 5.0 * sub_dims + 27.0
+
+
+def _direct_cost(sub_dims: int) -> float:
+    """Instructions of the same distance without a table, for one code of a row."""
+    return 14.0 * (sub_dims // 4) + 7.0 * (sub_dims % 4) + 35.0
 
 
 def instructions(geometry: Geometry, options: Options) -> int:
@@ -764,7 +773,7 @@ def instructions(geometry: Geometry, options: Options) -> int:
     for cells, row_bytes in zip(counts, level_row_bytes(geometry, options), strict=True):
         rows = n * share
         if options.is_flat8:
-            total += cells * rows * (4.7 * row_bytes + _ROW)
+            total += cells * rows * (_VALUE * row_bytes + _ROW)
         else:
             sub_dims = geometry.dims // options.subspaces(geometry.dims)
             if options.bits == 8:
@@ -775,7 +784,8 @@ def instructions(geometry: Geometry, options: Options) -> int:
             look_up = _SMALL_LOOK_UPS if options.small_tables else _LOOK_UP
             scan = rows * (look_up * row_bytes + _ROW)
             codes = row_bytes * 8 // options.bits
-            direct = rows * (codes * _centroid_cost(sub_dims) / 2 + _ROW)
+            visited = 1.0 if share == 1 else 2 * _VISITED
+            direct = rows * (codes * _direct_cost(sub_dims) * visited + _ROW)
             total += cells * min(build + scan, direct) * (2 if options.search == "pqnn" else 1)
         share = share if options.search == "pqnn" else share * _STILL
     if options.search == "pqnn":

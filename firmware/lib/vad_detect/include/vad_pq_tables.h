@@ -11,8 +11,10 @@
 #define VAD_PQ_GROUP 4u
 #define VAD_PQ_MAX_GROUPS (VAD_PQ_MAX_ROW_BYTES / VAD_PQ_GROUP)
 
-/* Index of the centroid nearest to the query's sub-vector, the lowest on ties. */
-uint32_t vad_pq_encode(const vad_pq_bank_t *bank, uint32_t subspace, const int8_t *query);
+/* Index of the centroid nearest to the query's sub-vector, the lowest on ties. distances: scratch,
+ * [n_centroids]. */
+uint32_t vad_pq_encode(const vad_pq_bank_t *bank, uint32_t subspace, const int8_t *query,
+                       uint32_t *distances);
 
 /* Makes the level's tables, uint32 [row_bytes][256], small ones [row_bytes][2][16], and for each
  * group of bytes the least that the later groups add, rest[row_bytes / VAD_PQ_GROUP]. */

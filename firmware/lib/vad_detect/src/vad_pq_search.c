@@ -13,6 +13,23 @@ static uint32_t distance(const void *context, uint32_t level, const int8_t *quer
     return sum;
 }
 
+/* Look-ups of all rows from zero, with tables of bytes; keeps those below the bound. */
+static uint32_t scan_all(const vad_pq_level_t *part, uint32_t n, uint32_t bound,
+                         const uint32_t *tables, const uint32_t *limits, vad_patch_rows_t *out) {
+    const uint32_t row_bytes = part->row_bytes;
+    const uint8_t *code = part->codes;
+    uint16_t *rows = out->row;
+    uint32_t *partial = out->partial;
+    for (uint32_t row = 0; row < n; row++, code += row_bytes) {
+        const uint32_t sum = vad_pq_row_sum(code, row_bytes, tables, limits, 0);
+        if (sum < bound) {
+            *rows++ = (uint16_t)row;
+            *partial++ = sum;
+        }
+    }
+    return (uint32_t)(rows - out->row);
+}
+
 static void scan(const void *context, uint32_t level, const int8_t *query,
                  const vad_patch_rows_t *in, uint32_t bound, int tighten, uint32_t *tables,
                  vad_patch_rows_t *out) {
@@ -26,6 +43,10 @@ static void scan(const void *context, uint32_t level, const int8_t *query,
     if (use_tables) {
         vad_pq_make_tables(bank, part, query, tables, rest);
         vad_pq_make_limits(rest, n_groups, bound, limits);
+    }
+    if (in == NULL && use_tables && !tighten && !bank->small_tables) {
+        out->n = scan_all(part, n, bound, tables, limits, out);
+        return;
     }
     uint32_t kept = 0;
     for (uint32_t i = 0; i < n; i++) {

@@ -5,23 +5,6 @@
 
 #include "vad_squared_distance.h"
 
-uint32_t vad_pq_encode(const vad_pq_bank_t *bank, uint32_t subspace, const int8_t *query) {
-    const uint32_t dims = bank->sub_dims;
-    const int8_t *centroid = bank->codewords + subspace * dims * bank->n_centroids;
-    uint32_t nearest = 0;
-    uint32_t least = UINT32_MAX;
-    VAD_PQ_COUNT(VAD_PQ_TABLE_ENTRIES, bank->n_centroids);
-    for (uint32_t k = 0; k < bank->n_centroids; k++) {
-        const uint32_t d = vad_squared_distance(query + subspace * dims, centroid, dims);
-        if (d < least) {
-            least = d;
-            nearest = k;
-        }
-        centroid += dims;
-    }
-    return nearest;
-}
-
 /* Distances of the query's sub-vector to the `n` centroids of a subspace; returns the least. */
 static uint32_t centroid_distances(const vad_pq_bank_t *bank, uint32_t subspace, uint32_t n,
                                    const int8_t *query, uint32_t *table) {
@@ -29,6 +12,16 @@ static uint32_t centroid_distances(const vad_pq_bank_t *bank, uint32_t subspace,
     VAD_PQ_COUNT(VAD_PQ_TABLE_ENTRIES, n);
     return vad_squared_distances(query + subspace * dims, bank->codewords + subspace * n * dims, n,
                                  dims, table);
+}
+
+uint32_t vad_pq_encode(const vad_pq_bank_t *bank, uint32_t subspace, const int8_t *query,
+                       uint32_t *distances) {
+    const uint32_t least = centroid_distances(bank, subspace, bank->n_centroids, query, distances);
+    uint32_t nearest = 0;
+    while (distances[nearest] != least) {
+        nearest++;
+    }
+    return nearest;
 }
 
 /* A table of 16 for each of the two codes of a byte, zeros where the level has no second one;

@@ -43,12 +43,13 @@ static void sift_up(candidate_t *heap, uint32_t n) {
     }
 }
 
-/* Replaces the query's sub-vectors of the level by the centroids nearest to them. */
+/* Replaces the query's sub-vectors of the level by the centroids nearest to them. scratch: room for
+ * distances to the centroids of a subspace. */
 static void quantize(const vad_pq_bank_t *bank, const vad_pq_level_t *level, const int8_t *query,
-                     int8_t *own) {
+                     uint32_t *scratch, int8_t *own) {
     const uint32_t dims = bank->sub_dims;
     for (uint32_t m = level->first_subspace; m < level->end_subspace; m++) {
-        const uint32_t k = vad_pq_encode(bank, m, query);
+        const uint32_t k = vad_pq_encode(bank, m, query, scratch);
         memcpy(own + m * dims, bank->codewords + (m * bank->n_centroids + k) * dims, dims);
     }
 }
@@ -75,7 +76,7 @@ static void scan(const void *context, uint32_t level, const int8_t *query,
     uint32_t rest[VAD_PQ_MAX_GROUPS];
     uint32_t limits[VAD_PQ_MAX_GROUPS];
     uint32_t n_kept = 0;
-    quantize(bank->pq, part, query, own);
+    quantize(bank->pq, part, query, tables, own);
     vad_pq_make_tables(bank->pq, part, own, tables, rest);
     vad_pq_make_limits(rest, part->row_bytes / VAD_PQ_GROUP, bound, limits);
     for (uint32_t row = 0; row < bank->pq->n_codes; row++) {
