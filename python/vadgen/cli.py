@@ -406,7 +406,8 @@ def _benchmark_arguments(parser: argparse.ArgumentParser) -> None:
         type=_listed,
         default=("padim", "padim_diagonal", "patchcore"),
         metavar="LIST",
-        help="ways to detect (default: padim,padim_diagonal,patchcore)",
+        help="ways to detect, those that are trained with @EPOCHS if wanted "
+        "(default: padim,padim_diagonal,patchcore)",
     )
     add(
         "--contamination",

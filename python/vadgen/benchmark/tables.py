@@ -162,7 +162,8 @@ def family_of(detector: str) -> str:
     """The thesis's name of a detector's kind."""
     if detector in INTEGER:
         return INTEGER[detector].family
-    return methods()[detector].family if detector in methods() else detector
+    name = detector.partition("@")[0]
+    return methods()[name].family if name in methods() else detector
 
 
 def show(spread: Spread | None, digits: int = 3) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vadgen.benchmark.cell import Cell, Costs, Row, Suspects, figures_of
 from vadgen.benchmark.contamination import Contaminated, Draw, contaminate
-from vadgen.benchmark.integer import INTEGER
+from vadgen.benchmark.integer import INTEGER, IntegerMethod
 from vadgen.benchmark.memory import peak_memory
 from vadgen.benchmark.metrics import evaluate
 from vadgen.benchmark.store import write_row
@@ -131,8 +131,10 @@ def recipe_of(study: Study, cell: Cell, flags: Mapping[str, str | bool]) -> Reci
 
 def check_cell(study: Study, cell: Cell) -> None:
     """Raises a VadgenError now for what would stop every cell like this one later."""
-    if cell.detector not in _known():
-        raise VadgenError(f"unknown detector '{cell.detector}'", nearest(cell.detector, _known()))
+    name = cell.detector.partition("@")[0]
+    if name not in _known():
+        raise VadgenError(f"unknown detector '{name}'", nearest(name, _known()))
+    _detector(cell.detector)
     network_of(study, cell.backbone, cell.weights)
     if cell.board:
         from vadgen.board import load_board
@@ -224,7 +226,9 @@ def _run(study: Study, cell: Cell, training: Training) -> Row:
         return run_integer(
             cell, recipe, training.dataset, training.sha256, training.draw, training.suspects
         )
-    return _run_float(cell, _store(study, cell), training, _known()[cell.detector])
+    from vadgen.benchmark.methods import method_of
+
+    return _run_float(cell, _store(study, cell), training, method_of(cell.detector))
 
 
 def _run_float(cell: Cell, store: Store, training: Training, method: Method) -> Row:
@@ -348,9 +352,14 @@ def _known() -> Mapping[str, Any]:
     return {**methods(), **INTEGER}
 
 
+def _detector(name: str) -> Method | IntegerMethod:
+    from vadgen.benchmark.methods import method_of
+
+    return INTEGER[name] if name in INTEGER else method_of(name)
+
+
 def _build_keys(detector: str) -> Mapping[str, str] | None:
-    keys: Mapping[str, str] | None = _known()[detector].build
-    return keys
+    return _detector(detector).build
 
 
 def _one_thread() -> Any:

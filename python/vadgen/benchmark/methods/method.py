@@ -105,13 +105,22 @@ class Method:
             to tell of long work; the same arguments give the same model.
         build: recipe keys that build the nearest detector for a board, such as
             `{"detector": "padim"}`; None when there is none.
+        epochs: of training, the paper's; 0 for a method that is not trained. `fit` of one that is
+            takes others as `epochs`.
     """
 
     name: str
     title: str
     family: str
-    fit: Callable[[Pictures, int, Progress], Model]
+    fit: Callable[..., Model]
     build: Mapping[str, str] | None = None
+    epochs: int = 0
+
+
+def say_loss(progress: Progress, epoch: int, epochs: int, loss: float) -> None:
+    """Tell the loss of an epoch, of every tenth of them all and the last."""
+    if (epoch + 1) % max(1, epochs // 10) == 0 or epoch + 1 == epochs:
+        progress.note(f"epoch {epoch + 1} of {epochs}: loss {loss:.4g}")
 
 
 def smooth_maps(cells: NDArray[np.floating], side: int) -> NDArray[np.float32]:
