@@ -318,7 +318,7 @@ def _emulate_arguments(parser: argparse.ArgumentParser) -> None:
 def _emulate(args: argparse.Namespace, progress: Progress) -> Object:
     from vadgen import pipeline
 
-    pipeline.emulate(args.out, args.listen, progress)
+    return pipeline.emulate(args.out, args.listen, progress).to_json()
 
 
 def _study_arguments(parser: argparse.ArgumentParser) -> None:

@@ -388,6 +388,14 @@ def render_infer(obj: Object, paint: Paint) -> list[str]:
             lines.append(paint.dim(f"          map: {short(image['map'])}"))
     on = _RUNNERS.get(obj.get("on", ""), obj.get("on", ""))
     head = f"  threshold {threshold:,}" + (f", scored by the {on}" if on else "")
+    traffic = obj.get("traffic")
+    if traffic:
+        lines.append(
+            paint.dim(
+                f"  {traffic['sent_bytes']:,} bytes sent for {traffic['picture_bytes']:,} of "
+                f"pictures, {traffic['received_bytes']:,} received, in {traffic['seconds']:.1f} s"
+            )
+        )
     return _blocks([paint.dim(head), *lines], _notes(obj, paint), _done(obj, paint))
 
 
@@ -586,6 +594,7 @@ def render_fields(obj: Object, paint: Paint) -> list[str]:
             continue
         values = value if isinstance(value, list | tuple) else [value]
         for i, item in enumerate(values):
-            text = short(item) if isinstance(item, str) and os.sep in item else str(item)
+            is_path = isinstance(item, str) and os.sep in item and "://" not in item
+            text = short(item) if is_path else str(item)
             lines.append(_row(paint, key.replace("_", " ").capitalize() if i == 0 else "", text))
     return _blocks(lines, _notes(obj, paint), _done(obj, paint))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -153,7 +156,7 @@ def test_a_line_that_ends_is_an_error(served: Served, images: NDArray[np.uint8])
             device.score(images[0])
 
 
-def test_a_port_that_is_not_there(capfd: Any) -> None:
+def test_a_port_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         number = free.getsockname()[1]
     for name in (f"socket://127.0.0.1:{number}", "/dev/ttyNone7", "socket://nonsense", "a://b"):
@@ -169,6 +172,28 @@ def test_names_of_ports(name: str) -> None:
 @pytest.mark.parametrize("name", ["host", "emulator", "COM", "comma3", "ttyUSB0"])
 def test_names_of_no_ports(name: str) -> None:
     assert not is_port(name)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_emulate_answers_until_it_is_stopped(
+    stop: signal.Signals, build: Build, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_text('{"kind": "build", "board": "qemu_m7"}')
+    shutil.copy(build("qemu_m7"), tmp_path / "firmware.elf")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number = free.getsockname()[1]
+    command = [sys.executable, "-m", "vadgen", "emulate", str(tmp_path), "--listen"]
+    with subprocess.Popen(
+        [*command, f"127.0.0.1:{number}"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert f"socket://127.0.0.1:{number}, until Ctrl-C" in process.stderr.readline()
+        with Port(f"socket://127.0.0.1:{number}") as line:
+            check(Device(line), images[0])
+            process.send_signal(stop)
+            assert process.wait(30) == 0
+            with pytest.raises(VadgenError, match="was lost"):  # the emulator is gone, too
+                Device(line).hello()
 
 
 # --- a build, by the command line -----------------------------------------------------------------
@@ -192,10 +217,13 @@ def test_verbs_over_the_serial_port(tmp_path: Path, capfd: Any) -> None:
         assert set(verified["parity_by"]["board"].values()) == {True}
 
         answers = [
-            run_json(capfd, "infer", out, photo, "--on", on, "--map", tmp_path / on[:4])["images"]
+            run_json(capfd, "infer", out, photo, "--on", on, "--map", tmp_path / on[:4])
             for on in ("host", port)
         ]
-        assert answers[0][0]["score"] == answers[1][0]["score"]
+        assert answers[0]["images"][0]["score"] == answers[1]["images"][0]["score"]
+        traffic = answers[1]["traffic"]
+        assert answers[0]["traffic"] is None and traffic["picture_bytes"] == 32 * 32 * 3
+        assert traffic["picture_bytes"] < traffic["sent_bytes"] < 2 * traffic["picture_bytes"]
         maps = [(tmp_path / name / "000.png").read_bytes() for name in ("host", "sock")]
         assert maps[0] == maps[1]
 
@@ -222,8 +250,7 @@ def test_verbs_over_the_serial_port(tmp_path: Path, capfd: Any) -> None:
     fails(capfd, Exit.INPUT, "emulate", out, "--listen", "nowhere")
 
 
-@pytest.mark.usefixtures("cache")
-def test_scores_of_a_boards_own_are_shown(data: Path, tmp_path: Path, capfd: Any) -> None:
+def test_scores_of_a_boards_own_are_shown(tmp_path: Path) -> None:
     """A stand-in for a board with a camera answers the first question, then tells scores."""
     from vadgen.link.frames import FrameReader
     from vadgen.link.messages import Identity

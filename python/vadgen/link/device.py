@@ -95,6 +95,8 @@ class Device:
         self._give_up = give_up
         self._clock = clock
         self._reader = FrameReader()
+        self.sent_bytes = 0
+        self.received_bytes = 0
         self._come: deque[Frame] = deque()
         # A chance start, so that no answer to an earlier host's request is taken for one of ours.
         self._sequence = random.randrange(1 << 16)
@@ -293,7 +295,9 @@ class Device:
 
     def _send(self, message: Message) -> int:
         self._sequence = self._sequence % 0xFFFF + 1
-        self._line.write(encode(message, self._sequence))
+        frame = encode(message, self._sequence)
+        self.sent_bytes += len(frame)
+        self._line.write(frame)
         return self._sequence
 
     def _frames(self, until: float) -> Iterator[Frame]:
@@ -304,7 +308,9 @@ class Device:
             left = until - self._clock()
             if left <= 0:
                 return
-            self._come.extend(self._reader.take(self._line.read(left)))
+            data = self._line.read(left)
+            self.received_bytes += len(data)
+            self._come.extend(self._reader.take(data))
 
     def _silent(self, seconds: float) -> VadgenError:
         return VadgenError(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -81,6 +82,19 @@ class MonitorResult:
 
     def to_json(self) -> dict[str, Any]:
         """As `monitor --json` prints it."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class EmulateResult:
+    """Which board was emulated, and where its serial port answered."""
+
+    board: str
+    out: str
+    port: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As `emulate --json` prints it."""
         return dict(vars(self))
 
 
@@ -194,7 +208,7 @@ def monitor(
     results: list[Result] = []
     with attached(out, name) as board:
         progress.step(f"Listen to {name}")
-        try:
+        with suppress(KeyboardInterrupt):  # the usual end
             while (left := end - time.monotonic()) > 0:
                 for message in board.listen(min(left, 1.0)):
                     if isinstance(message, Result):
@@ -203,14 +217,12 @@ def monitor(
                         progress.note(
                             f"{word:<6} {message.score:>12,}  threshold {message.threshold:,}"
                         )
-        except KeyboardInterrupt:
-            pass  # the usual end
     scores = tuple(result.score for result in results)
     return MonitorResult(shown(out), name, scores, sum(bool(r.is_anomalous) for r in results))
 
 
-def emulate(out: Path, listen: str, progress: Progress) -> NoReturn:
-    """Runs the firmware of a build on its emulator, with the serial port on a TCP socket.
+def emulate(out: Path, listen: str, progress: Progress) -> EmulateResult:
+    """Runs a firmware on its emulator, its serial port on a TCP socket, until it is interrupted.
 
     Args:
         out: a build for a board with an emulator.
@@ -224,10 +236,13 @@ def emulate(out: Path, listen: str, progress: Progress) -> NoReturn:
     if not host or not number.isdecimal() or int(number) > 0xFFFF:
         raise VadgenError(f"'{listen}' is no address", "write it as 127.0.0.1:5555")
     board = load_board(read_manifest(out)["board"])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the emulator would go on
     with serving(firmware_of(out), board, host, int(number)) as served:
         progress.step(f"Emulated {board.core} at {served.port}, until Ctrl-C")
         progress.note(f"vadgen verify {shown(out)} --on {served.port}")
-        served.wait()
+        with suppress(KeyboardInterrupt):
+            served.wait()
+    return EmulateResult(board.id, shown(out), served.port)
 
 
 def firmware_of(out: Path) -> Path:

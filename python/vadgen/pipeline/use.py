@@ -19,6 +19,7 @@ from vadgen.board import load_board
 from vadgen.data.folder import load_dataset
 from vadgen.data.images import Notes, load_rgb
 from vadgen.errors import Exit, VadgenError
+from vadgen.link.device import Device
 from vadgen.link.port import is_port
 from vadgen.lower import lower
 from vadgen.pipeline.attached import attached, firmware_of, run_on_device, self_tests
@@ -67,18 +68,37 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Traffic:
+    """What went over the serial line for some pictures.
+
+    Attributes:
+        picture_bytes: of the pixels themselves.
+        sent_bytes, received_bytes: by this computer, frames and repetitions included.
+        seconds: from the first byte to the last answer.
+    """
+
+    picture_bytes: int
+    sent_bytes: int
+    received_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class InferResult:
-    """Answers for pictures."""
+    """Answers for pictures; `traffic` where an attached board gave them."""
 
     out: str
     on: str
     threshold: int
     images: tuple[Scored, ...]
+    traffic: Traffic | None
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """As `infer --json` prints it."""
-        return {**vars(self), "images": [dict(vars(image)) for image in self.images]}
+        traffic = None if self.traffic is None else dict(vars(self.traffic))
+        images = [dict(vars(image)) for image in self.images]
+        return {**vars(self), "images": images, "traffic": traffic}
 
 
 @dataclass(frozen=True)
@@ -216,8 +236,10 @@ def infer(out: Path, images: Sequence[Path], on: str, map_dir: Path | None) -> I
     shipped = load_shipped(out)
     notes = Notes()
     photos = [load_rgb(path, shipped.input_size, notes) for path in images]
-    with _scorer(out, shipped, on) as score:
-        run = score(np.stack(photos))
+    with _scorer(out, shipped, on) as scorer:
+        started = time.monotonic()
+        run = scorer.score(np.stack(photos))
+        traffic = scorer.traffic(sum(p.nbytes for p in photos), time.monotonic() - started)
     assert run.scores is not None and run.decisions is not None and run.cells is not None
     maps: list[str | None] = [None] * len(images)
     if map_dir is not None:
@@ -231,7 +253,7 @@ def infer(out: Path, images: Sequence[Path], on: str, map_dir: Path | None) -> I
         Scored(shown(path), int(run.scores[i]), bool(run.decisions[i]), maps[i])
         for i, path in enumerate(images)
     )
-    return InferResult(shown(out), on, shipped.threshold.value, scored, notes.lines())
+    return InferResult(shown(out), on, shipped.threshold.value, scored, traffic, notes.lines())
 
 
 def evaluate(out: Path, data: Path, on: str, progress: Progress) -> EvaluateResult:
@@ -250,8 +272,8 @@ def evaluate(out: Path, data: Path, on: str, progress: Progress) -> EvaluateResu
     shipped = load_shipped(out)
     progress.step(f"Score {len(dataset.test)} pictures")
     notes = Notes()
-    with _scorer(out, shipped, on) as score:
-        runs = list(score_pictures(score, dataset.test, shipped.input_size, progress, notes))
+    with _scorer(out, shipped, on) as scorer:
+        runs = list(score_pictures(scorer.score, dataset.test, shipped.input_size, progress, notes))
     progress.step("Metrics")
     evaluation = evaluate_scores(dataset, shipped, runs)
     return EvaluateResult(
@@ -326,22 +348,42 @@ def demo_data(directory: Path, seed: int, progress: Progress) -> DemoResult:
     return DemoResult(shown(directory), len(dataset.train), len(dataset.test))
 
 
+@dataclass(frozen=True, eq=False)
+class _Scorer:
+    """What scores images (N, H, W, 3), and the attached board where that is one."""
+
+    score: Callable[[NDArray[np.uint8]], Run]
+    device: Device | None = None
+
+    def traffic(self, picture_bytes: int, seconds: float) -> Traffic | None:
+        """What went over the line so far."""
+        if self.device is None:
+            return None
+        sent, received = self.device.sent_bytes, self.device.received_bytes
+        return Traffic(picture_bytes, sent, received, round(seconds, 3))
+
+
 @contextmanager
-def _scorer(out: Path, shipped: Shipped, on: str) -> Iterator[Callable[[NDArray[np.uint8]], Run]]:
-    """What scores images (N, H, W, 3); an attached board stays attached until the block ends."""
+def _scorer(out: Path, shipped: Shipped, on: str) -> Iterator[_Scorer]:
+    """A scorer by its name; an attached board stays attached until the block ends."""
     _check_runner(on, ("reference", "host", "emulator"))
     if on == "reference":
-        yield shipped.reference
+        yield _Scorer(shipped.reference)
     elif on == "host":
         host = shipped.host(out)
-        yield lambda images: from_host(host.run(images, want_outputs=False))
+        yield _Scorer(lambda images: from_host(host.run(images, want_outputs=False)))
     elif on == "emulator":
         board, elf = load_board(read_manifest(out)["board"]), firmware_of(out)
-        yield lambda images: run_on_emulator(elf, board, shipped.program, images, detector=True)
+        yield _Scorer(
+            lambda images: run_on_emulator(elf, board, shipped.program, images, detector=True)
+        )
     else:
         with attached(out, on) as device:
-            yield lambda images: run_on_device(
-                device, shipped.program, images, detector=True, want_outputs=False
+            yield _Scorer(
+                lambda images: run_on_device(
+                    device, shipped.program, images, detector=True, want_outputs=False
+                ),
+                device,
             )
 
 
