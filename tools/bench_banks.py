@@ -1,11 +1,13 @@
 """Image AUROC against the bytes of PatchCore's memory bank, by kind: benchmarks/banks.csv.
 
     python tools/bench_banks.py DATA [--backbone NAME] [--weights FILE] [--bytes SIZE ...]
+                                [--most N]
 
 For each cap on the whole bank (codes, codebooks, rotation, look-up tables) every kind is made as
 large as the cap, the board's memory and the instruction budget allow, all from one coreset, and
 scored on the labelled pictures; `float` is the same rows unquantized. `auto` marks the kind that a
 build would take: it is chosen without any label. Rows of other sets, backbones and caps stay.
+At most N labelled pictures are scored, drawn with the seed.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ class Line:
 
     data: str
     backbone: str
+    pictures: int
     cap: int
     kind: str
     auto: str
@@ -59,7 +62,7 @@ class Line:
     image_auroc: float
 
 
-def measure(recipe: Recipe, caps: list[int]) -> Iterator[Line]:
+def measure(recipe: Recipe, caps: list[int], most: int) -> Iterator[Line]:
     """Every kind under every cap."""
     progress = open_progress(sys.stderr)
     board, dataset, network = load_board(recipe.board), open_dataset(recipe), open_network(recipe)
@@ -67,13 +70,14 @@ def measure(recipe: Recipe, caps: list[int]) -> Iterator[Line]:
     backbone = make_backbone(recipe, network, dataset, data_sha, progress)
     values = [backbone.program.values[i] for i in backbone.program.outputs]
     train, _ = features(backbone, dataset.train, data_sha, progress)
-    test, _ = features(backbone, [item.path for item in dataset.test], data_sha, progress)
-    labels = np.array([item.is_anomalous for item in dataset.test])
+    drawn = np.random.default_rng(recipe.seed).permutation(len(dataset.test))[:most]
+    items = [dataset.test[i] for i in np.sort(drawn).tolist()]
+    test, _ = features(backbone, [item.path for item in items], data_sha, progress)
+    labels = np.array([item.is_anomalous for item in items])
     base = patchcore_options(recipe)
     geometry = patchcore.lay_out(values, base.halve)
     rows = _rows(train, fitted_on(len(dataset.train), recipe), geometry, recipe)
-    floats: dict[int, float] = {}
-    scored: dict[patchcore.Options, float] = {}
+    weighed: list[tuple[int, patchcore.Options, bool]] = []
     for cap in caps:
         capped = replace(recipe, patchcore=replace(recipe.patchcore, bank_bytes=cap))
         limits = bank_limits(backbone.program, board, capped)
@@ -82,27 +86,29 @@ def measure(recipe: Recipe, caps: list[int]) -> Iterator[Line]:
             0
         ].options
         for option in picker.fitting(geometry, bank_given(capped.patchcore), limits, base):
-            n = option.n_codes
-            if n not in floats:
-                floats[n] = _auroc(_float_scores(test, rows[:n], geometry), labels)
-            if option not in scored:
-                tables = patchcore.freeze(rows[:n], geometry, option, recipe.seed)
-                batches = batches_of(test, np.arange(len(labels)))
-                found = np.concatenate([tables.score(batch)[1] for batch in batches])
-                scored[option] = _auroc(found, labels)
-            ledger = patchcore.ledger(geometry, option)
-            yield Line(
-                dataset.name,
-                recipe.backbone,
-                cap,
-                option.title,
-                "auto" if option == taken else "",
-                n,
-                ledger.bank_bytes,
-                patchcore.instructions(geometry, option),
-                round(floats[n], 4),
-                round(scored[option], 4),
-            )
+            weighed.append((cap, option, option == taken))
+    floats = _float_scores(test, rows, {o.n_codes for _, o, _ in weighed}, geometry)
+    scored: dict[patchcore.Options, float] = {}
+    for cap, option, is_taken in weighed:
+        n = option.n_codes
+        if option not in scored:
+            tables = patchcore.freeze(rows[:n], geometry, option, recipe.seed)
+            batches = batches_of(test, np.arange(len(labels)))
+            found = np.concatenate([tables.score(batch)[1] for batch in batches])
+            scored[option] = _auroc(found, labels)
+        yield Line(
+            dataset.name,
+            recipe.backbone,
+            len(labels),
+            cap,
+            option.title,
+            "auto" if is_taken else "",
+            n,
+            patchcore.ledger(geometry, option).bank_bytes,
+            patchcore.instructions(geometry, option),
+            round(_auroc(floats[n], labels), 4),
+            round(scored[option], 4),
+        )
 
 
 def _auroc(scores: NDArray[Any], labels: NDArray[np.bool_]) -> float:
@@ -122,16 +128,26 @@ def _rows(
 
 
 def _float_scores(
-    test: Outputs, rows: NDArray[np.float32], geometry: patchcore.Geometry
-) -> NDArray[np.float64]:
-    """Greatest distance of a picture's patches from the nearest row."""
+    test: Outputs,
+    rows: NDArray[np.float32],
+    sizes: set[int],
+    geometry: patchcore.Geometry,
+) -> dict[int, NDArray[np.float64]]:
+    """By bank size, the greatest distance of each picture's patches from the nearest of its rows.
+
+    A smaller bank is the beginning of a larger one, so that one pass serves all.
+    """
     norms = (rows**2).sum(axis=1)
-    scores = []
+    scores: dict[int, list[float]] = {n: [] for n in sorted(sizes)}
     for i in range(len(test[0])):
         x = patchcore.features(tuple(o[i : i + 1] for o in test), geometry)[0]
         x = x.reshape(-1, geometry.dims)
-        scores.append(((x**2).sum(axis=1) + (norms - 2 * (x @ rows.T)).min(axis=1)).max())
-    return np.array(scores, np.float64)
+        nearest, first = np.full(len(x), np.inf), 0
+        for n, found in scores.items():
+            part = norms[first:n] - 2 * (x @ rows[first:n].T)
+            nearest, first = np.minimum(nearest, part.min(axis=1)), n
+            found.append(float(((x**2).sum(axis=1) + nearest).max()))
+    return {n: np.array(found) for n, found in scores.items()}
 
 
 def main() -> None:
@@ -141,20 +157,21 @@ def main() -> None:
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--weights")
     parser.add_argument("--board", default="qemu_m7")
+    parser.add_argument("--most", type=int, default=200)
     parser.add_argument("--bytes", nargs="+", default=["32K", "64K", "128K", "256K"])
     args = parser.parse_args()
-    flags = {k: v for k, v in vars(args).items() if k != "bytes" and v is not None}
+    flags = {k: v for k, v in vars(args).items() if k not in ("bytes", "most") and v is not None}
     recipe = read_recipe(None, {**flags, "input": "224", "detector": "patchcore"})
     caps = [parse_bytes(text) for text in args.bytes]
     old: list[tuple[str, ...]] = []
     if TABLE.exists():
         with TABLE.open(newline="", encoding="utf-8") as file:
             old = [tuple(row) for row in csv.reader(file)][1:]
-    new = [tuple(map(str, astuple(line))) for line in _shown(measure(recipe, caps))]
-    renewed = {row[:3] for row in new}
+    new = [tuple(map(str, astuple(line))) for line in _shown(measure(recipe, caps, args.most))]
+    renewed = {(*row[:2], row[3]) for row in new}
     lines = sorted(
-        [row for row in old if row[:3] not in renewed] + new,
-        key=lambda row: (row[0], row[1], int(row[2])),
+        [row for row in old if (*row[:2], row[3]) not in renewed] + new,
+        key=lambda row: (row[0], row[1], int(row[3])),
     )
     with TABLE.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

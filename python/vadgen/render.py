@@ -297,7 +297,7 @@ def _weighed(obj: Object, paint: Paint) -> Iterator[str]:
     banks: Sequence[Object] = obj.get("weighed") or ()
     if not banks:
         return
-    yield _row(paint, "Memory banks", "that fit; the first was taken")
+    yield _row(paint, "Memory banks", "that fit; the first was taken. adc 44x4: 44 codes of 4 bits")
     rows = [
         (
             bank["title"],
@@ -310,13 +310,13 @@ def _weighed(obj: Object, paint: Paint) -> Iterator[str]:
         for bank in banks
     ]
     head = ("kind", "rows", "bytes", "instr.", "error", "painted")
-    for line in table(head, rows, indent=_LABEL + 2):
+    for line in table(head, rows, indent=2):
         yield paint.dim(line)
     yield from _rows(
         paint,
         "",
         "error: of distances on held-out normals, over their spread; "
-        "painted: AUROC of defects painted on them; instr.: an estimate",
+        "painted: AUROC of faint defects painted on them; instr.: an estimate",
     )
 
 

@@ -51,6 +51,24 @@ def joined(lines: list[str]) -> str:
     return "\n".join(lines)
 
 
+def test_banks_that_were_weighed_fit_80_columns() -> None:
+    bank = {
+        "title": "adc 176x4, rotated, small tables",
+        "codes": 4096,
+        "bank_bytes": 227_123,
+        "instructions": 240_730_000,
+        "noise": 0.339,
+        "painted_auroc": 0.8725,
+    }
+    other = {**bank, "title": "pqnn 44x8 of 300", "codes": 256}
+    lines = render.render_build({**BUILD, "weighed": [bank, other]}, PLAIN)
+    assert max(map(len, lines)) <= 80
+    rows = [i for i, line in enumerate(lines) if "176x4" in line or "pqnn 44x8" in line]
+    assert rows[1] == rows[0] + 1
+    assert lines[rows[0]].split()[-6:] == ["221.8", "KiB", "240.73", "M", "0.339", "0.873"]
+    assert not any("Memory banks" in line for line in render.render_build(BUILD, PLAIN))
+
+
 def test_build_says_everything_in_80_columns() -> None:
     lines = render.render_build(BUILD, PLAIN)
     text = joined(lines)

@@ -110,14 +110,12 @@ class Options:
 
     @property
     def title(self) -> str:
-        """The kind, for people."""
-        if self.search == "flat":
-            return f"flat, {self.bits} bits{', small tables' if self.small_tables else ''}"
-        candidates = f", {self.n_candidates} candidates" if self.search == "pqnn" else ""
+        """The kind, for people: "adc 44x4" keeps 44 codes of 4 bits a row."""
+        size = f"{self.bits}" if self.search == "flat" else f"{self.n_subspaces}x{self.bits}"
+        candidates = f" of {self.n_candidates}" if self.search == "pqnn" else ""
         turned = ", rotated" if self.rotate else ""
         small = ", small tables" if self.small_tables else ""
-        codes = f"{self.n_subspaces} codes of {self.bits} bits"
-        return f"{self.search}, {codes}{turned}{small}{candidates}"
+        return f"{self.search} {size}{candidates}{turned}{small}"
 
     def subspaces(self, dims: int) -> int:
         """M; a flat bank of codes has a code for each dimension."""

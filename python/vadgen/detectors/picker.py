@@ -34,7 +34,7 @@ from vadgen.ref.roi import Inside
 
 MAX_CODES = 4096
 LEAST_CODES = 256  # a bank of fewer rows is not chosen unless it is asked for
-_AUROC_TIE = 0.03
+_AUROC_TIE = 0.05  # a few dozen pictures tell no finer
 _ERROR_TIE = 1.1
 MOST_NOISE = 0.45
 # Length of a sub-vector of the quantizers that are weighed, by bits and rotation.
@@ -107,7 +107,7 @@ def pick(
 
     Banks with a noise above `MOST_NOISE` are set aside while there are others: on `transistor` and
     `magnetic_tile` they lost 0.01 to 0.04 of image AUROC against the float bank of the same rows,
-    those below less than 0.01. Of the rest, those whose painted AUROC is within 0.03 of the best;
+    those below less than 0.01. Of the rest, those whose painted AUROC is within 0.05 of the best;
     of these, those whose error is within a tenth of the least; of these, the one with the fewest
     instructions.
 
@@ -135,7 +135,9 @@ def pick(
     coreset = BatchedCoreset(n_rows, geometry.dims, base.coreset_memory, rng)
     add_batches(lambda: (features(o, geometry) for o in train()), base.trim, coreset, seed)
     rows = coreset.select(least=min(given.n_codes or 1, n_rows))
-    options = [_shrunk(o, len(rows)) for o in options]
+    cells = int(geometry.inside.sum())
+    most = sum(len(outputs[0]) for outputs in train()) * cells // 2  # fits on folds see fewer
+    options = [_shrunk(o, min(len(rows), given.n_codes or most)) for o in options]
     options = [o for o in options if o.is_flat8 or o.n_codes >= o.centroids]
     if not options:
         raise VadgenError(

@@ -26,6 +26,7 @@ from vadgen.ref.roi import Inside
 
 _PICTURES = 160  # of the training pictures; a bank for all of them is made of the same kind
 _HELD = 8  # every eighth of these is held out
+_TIMES = 4  # a picture is painted on
 _STRENGTH = 0.15, 0.6  # of painted defects: plain ones any bank tells
 
 
@@ -118,12 +119,12 @@ def weighed_json(weighed: Sequence[Judged]) -> list[dict[str, Any]]:
     ]
 
 
-def _painted(backbone: Backbone, pictures: Sequence[Path], seed: int) -> Outputs:
-    """The taps of the pictures, each with a faint defect of two kinds painted on it."""
+def _painted(backbone: Backbone, pictures: list[Path], seed: int) -> Outputs:
+    """The taps of the pictures, each several times with a faint defect painted on it."""
     rng = np.random.default_rng([seed, 2])
     size = backbone.program.values[0].rows
     bad = []
-    for i, path in enumerate([*pictures, *pictures]):
+    for i, path in enumerate(pictures * _TIMES):
         good = load_rgb(path, size)
         painted, _ = paint_defect(rng, good, KINDS[i % len(KINDS)])
         strength = rng.uniform(*_STRENGTH)

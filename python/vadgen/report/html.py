@@ -238,7 +238,7 @@ class Weighed:
     """A memory bank that was weighed.
 
     Attributes:
-        name: its kind, as in "adc, 44 codes of 4 bits".
+        name: its kind, as in "adc 44x4, rotated": 44 codes of 4 bits.
         rows: N.
         size: bytes of codes, codebooks and look-up tables.
         instructions: estimate of the search for one picture.
