@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -339,3 +340,36 @@ def test_freezing_a_bank_of_zeros() -> None:
 @pytest.mark.parametrize("squared", [0, 1, 2, 3, 4, 99, 2**31 - 1, 65_535**2, 2**32 - 1])
 def test_scores_are_floored_roots(squared: int) -> None:
     assert to_scores(np.array([squared], np.uint32))[0] == math.isqrt(squared << 16)
+
+
+def peak_of_fit(n_images: int, coreset_memory: int) -> int:
+    """Greatest traced memory of a fit whose images are drawn as they are asked for."""
+    values = (Value(0, "fine", 8, 8, 8, 0.05, 0), Value(1, "coarse", 4, 4, 16, 0.05, 0))
+
+    def batches() -> Iterator[Outputs]:
+        rng = np.random.default_rng(0)
+        for first in range(0, n_images, 32):
+            n = min(32, n_images - first)
+            yield tuple(
+                rng.integers(-90, 91, (n, v.rows, v.width, v.channels), np.int8) for v in values
+            )
+
+    options = Options("flat", 64, halve=False, coreset_memory=coreset_memory)
+    tracemalloc.start()
+    try:
+        fit(batches, values, options, seed=0)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "n_images", [3000, pytest.param(100_000, marks=pytest.mark.slow)], ids=["3k", "100k"]
+)
+def test_a_fit_keeps_to_the_coreset_memory_whatever_the_images(n_images: int) -> None:
+    """3,000 images hold 192,000 patches, more than fit: they are merged and reduced."""
+    limit = 36 * 1024**2
+    one_batch = 2 * 1024**2
+    few, many = (peak_of_fit(n, limit) for n in (500, n_images))
+    assert many <= limit + one_batch
+    assert many <= few + one_batch
