@@ -59,6 +59,20 @@ def figures(row: Row) -> tuple[object, ...]:
     return (row.cell, row.draw, row.metrics, row.suspects, row.losses, row.costs.model_bytes)
 
 
+def test_detectors_that_are_trained(root: Path, tmp_path: Path) -> None:
+    given = {"categories": ("nut",), "detectors": ("stfpm@2", "paste@1", "cfa@2")}
+    benchmark(sweep(root, tmp_path / "t", **given), SilentProgress())
+    rows = {row.cell.detector: row for row in read_rows(tmp_path / "t")}
+    assert {name: len(row.losses) for name, row in rows.items()} == {
+        "stfpm@2": 2,
+        "paste@1": 1,
+        "cfa@2": 2,
+    }
+    assert all(row.metrics is not None and row.costs.infer_seconds for row in rows.values())
+    with pytest.raises(VadgenError, match="padim is not trained"):
+        benchmark(sweep(root, tmp_path / "u", detectors=("padim@2",)), SilentProgress())
+
+
 def test_a_sweep_and_its_rows(root: Path, tmp_path: Path) -> None:
     result = benchmark(sweep(root, tmp_path / "a"), SilentProgress())
     assert (result.cells, result.found, result.ran, result.impossible) == (4, 0, 4, ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -35,7 +35,7 @@ from vadgen.threshold import conformal_threshold, split_holdout
 
 if TYPE_CHECKING:
     from vadgen.backbones.network import Network
-    from vadgen.benchmark.methods.method import Method, Model, Pictures
+    from vadgen.benchmark.methods.method import Method, Model, Pictures, Taps
 
 _RANDOM = "random"
 _SHOWN = 12
@@ -308,7 +308,7 @@ def _score(model: Model, test: Pictures, folder: Path) -> tuple[NDArray[Any], ND
     maps = np.lib.format.open_memmap(folder / "maps.npy", "w+", np.float32, shape)
     scores, seconds, done = [], [], 0
     for batch in test.batches():
-        ready = replace(batch, read_taps=_held(batch.taps()))
+        ready = replace(batch, read_taps=_held(batch))
         started = time.process_time()
         found = model.score(ready)
         seconds.append((time.process_time() - started) / len(batch))
@@ -318,9 +318,18 @@ def _score(model: Model, test: Pictures, folder: Path) -> tuple[NDArray[Any], ND
     return np.concatenate(scores), maps, float(np.median(seconds))
 
 
-def _held(taps: tuple[NDArray[np.float32], ...]) -> Any:
-    """Reads features from memory, so that reading them from disk is not measured."""
-    return lambda indices: taps
+def _held(batch: Pictures) -> Callable[[NDArray[np.int64]], Taps]:
+    """Reads a batch's features from memory, so that reading them from disk is not measured."""
+    taps, whole = batch.taps(), batch.indices
+    place = {index: i for i, index in enumerate(whole.tolist())}
+
+    def read(indices: NDArray[np.int64]) -> Taps:
+        if np.array_equal(indices, whole):
+            return taps
+        own = [place[index] for index in indices.tolist()]
+        return tuple(tap[own] for tap in taps)
+
+    return read
 
 
 def _masked(dataset: Dataset, maps: NDArray[Any], side: int) -> tuple[Any, Any]:
