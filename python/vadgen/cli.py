@@ -586,7 +586,7 @@ VERBS = (
         "%(prog)s build/esp32s3 --port /dev/ttyUSB0 --self-test",
         _device_arguments,
         _device,
-        render.render_fields,
+        render.render_device,
     ),
     Verb(
         "emulate",
@@ -728,6 +728,12 @@ def _verdict(obj: Object) -> VadgenError | None:
         return VadgenError(
             f"parity broken: {' and '.join(broken)} differ from the reference",
             "this firmware must not be used; please report it with the recipe",
+            Exit.PARITY,
+        )
+    if False in (obj.get("self_test") or ()):
+        return VadgenError(
+            "the board fails its self-test: it gives other bytes than the build expected",
+            "flash it again; if it stays, its memory or its clock is at fault",
             Exit.PARITY,
         )
     failed = [board for board in obj.get("flashed") or () if board["error"]]

@@ -586,6 +586,27 @@ def render_flash(obj: Object, paint: Paint) -> list[str]:
     return _blocks([head, *rows], _notes(obj, paint))
 
 
+def render_device(obj: Object, paint: Paint) -> list[str]:
+    """What a board is, what it counted, whether it works."""
+
+    def lines() -> Iterator[str]:
+        yield _row(paint, "Board", f"{obj['board']} at {obj['port']}, vadgen {obj['firmware']}")
+        yield _row(paint, "Model", obj["model"])
+        volatile = ", until the next reset" if obj["threshold_is_volatile"] else ""
+        shipped = f" (shipped: {obj['shipped_threshold']:,})"
+        yield _row(paint, "Threshold", f"{obj['threshold']:,}{volatile}{shipped}")
+        used, budget = obj["stack_bytes"], obj["stack_budget"]
+        share = f" of {budget:,}" if budget else ""
+        yield _row(paint, "Stack", f"{used:,}{share} bytes used at most")
+        counted = ("images", "frames", "damaged", "too_long", "refused", "misplaced")
+        parts = [f"{name.replace('_', ' ')} {obj[name]:,}" for name in counted]
+        yield _row(paint, "Counted", f" {paint.dot} ".join(parts))
+        for i, state in enumerate(obj["self_test"] or ()):
+            yield _row(paint, "" if i else "Self-test", f"image {i}{_verdict(paint, state, 10)}")
+
+    return _blocks(lines(), _notes(obj, paint), _done(obj, paint))
+
+
 def render_fields(obj: Object, paint: Paint) -> list[str]:
     """Any other result: a line a field."""
     lines: list[str] = []

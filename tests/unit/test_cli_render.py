@@ -249,6 +249,24 @@ def test_spans_of_time() -> None:
     ]
 
 
+def test_a_board_tells_what_it_is_and_whether_it_works() -> None:
+    counted = dict.fromkeys(("images", "frames", "damaged", "too_long", "refused", "misplaced"), 3)
+    told = {
+        **{"board": "qemu_m7", "firmware": "0.1.0", "model": "ab" * 32, "port": "COM3"},
+        **{"threshold": 12345, "shipped_threshold": 777, "threshold_is_volatile": True},
+        **{"stack_bytes": 1516, "stack_budget": 4096, "self_test": [True, False], **counted},
+    }
+    text = "\n".join(render.render_device(told, PLAIN))
+    assert "qemu_m7 at COM3" in text
+    assert "12,345, until the next reset (shipped: 777)" in text
+    assert "1,516 of 4,096 bytes" in text
+    assert "too long 3" in text
+    assert "image 0      same" in text and "image 1   DIFFERS" in text
+    quiet = {**told, "self_test": None, "threshold_is_volatile": None, "stack_budget": 0}
+    text = "\n".join(render.render_device(quiet, PLAIN))
+    assert "DIFFERS" not in text and "until" not in text and "1,516 bytes" in text
+
+
 def test_terminals_get_bars_and_pipes_get_lines() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

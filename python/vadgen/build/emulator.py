@@ -120,13 +120,12 @@ def qemu_command(elf: Path, board: Board) -> list[str]:
     Raises:
         VadgenError: as `_machine`.
     """
-    command = _machine(elf, board)
-    assert board.emulator is not None
-    return [*command, "-serial", "none", "-icount", f"shift={board.emulator.icount_shift}"]
+    shift = board.emulator.icount_shift if board.emulator else 0
+    return _machine(elf, board, "-serial", "none", "-icount", f"shift={shift}")
 
 
-def _machine(elf: Path, board: Board) -> list[str]:
-    """The board's emulator with a firmware.
+def _machine(elf: Path, board: Board, *more: str) -> list[str]:
+    """The board's emulator with a firmware, which is its last argument.
 
     Raises:
         VadgenError: the board has no emulator, or QEMU is not installed.
@@ -142,6 +141,7 @@ def _machine(elf: Path, board: Board) -> list[str]:
         *("-M", emulator.machine, *emulator.args),
         *("-display", "none", "-monitor", "none"),
         *("-semihosting-config", "enable=on,target=native"),
+        *more,
         *("-kernel", str(elf.resolve())),
     ]
 
@@ -182,7 +182,6 @@ def serving(elf: Path, board: Board, host: str = "127.0.0.1", port: int = 0) -> 
     Raises:
         VadgenError: no QEMU, or it cannot listen there.
     """
-    command = _machine(elf, board)
     try:
         listener = socket.create_server((host, port))
     except OSError as error:
@@ -191,9 +190,9 @@ def serving(elf: Path, board: Board, host: str = "127.0.0.1", port: int = 0) -> 
         ) from None
     with listener, tempfile.TemporaryDirectory(prefix="vadgen-") as folder:
         number = listener.fileno()
-        command += ["-chardev", f"socket,id=uart,fd={number},server=on,wait=off"]
+        chardev = f"socket,id=uart,fd={number},server=on,wait=off"
         with subprocess.Popen(
-            [*command, "-serial", "chardev:uart"],
+            _machine(elf, board, "-chardev", chardev, "-serial", "chardev:uart"),
             cwd=folder,  # with a request.bin there, the firmware would answer that
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
