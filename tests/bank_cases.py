@@ -20,16 +20,21 @@ from vadgen.detectors.patchcore import PatchcoreTables, lay_out
 from vadgen.detectors.pq import Bank, FlatBank, PqBank
 from vadgen.lower import Value
 from vadgen.ref.patchcore import queries, score_cells, score_cells_pqnn
+from vadgen.ref.reweight import Reweight
 from vadgen.ref.rotate import Rotation
 
 FOLDER = Path(__file__).parent / "vectors"
-STEMS = ("patch", "pq_search", "pqnn_search", "flat_search", "rotate", "patchcore")
+STEMS = ("patch", "pq_search", "pqnn_search", "flat_search", "rotate", "reweight", "patchcore")
 N_IMAGES = 2
 
 
 @dataclass(frozen=True)
 class BankCase:
-    """One line of a file; `extreme` draws from {-128, 127} alone."""
+    """One line of a file.
+
+    `extreme` draws from {-128, 127} alone; `reweight` is the multiplier of `ref.reweight.Reweight`
+    with a shift of 12, 0 without: with one, the digest is of the image scores too.
+    """
 
     name: str
     seed: int
@@ -43,6 +48,7 @@ class BankCase:
     extreme: bool = False
     rotate: bool = False
     small: bool = False
+    reweight: int = 0
     sha256: str = ""
 
     def images(self) -> tuple[NDArray[np.int8], ...]:
@@ -79,9 +85,20 @@ class BankCase:
             codes = rng.integers(0, self.centroids, (self.n_codes, self.subspaces))
             bank = PqBank(self._int8(rng, shape, -127), codes.astype(np.uint8))
         rotations = tuple(self._rotation(rng, v.dims) for v in geometry.levels if self.rotate)
+        weigh = Reweight(self.reweight, 12) if self.reweight else None
         return PatchcoreTables(
-            geometry, bank, self.search, self.candidates, 1.0, rotations, self.small
+            geometry, bank, self.search, self.candidates, 1.0, rotations, self.small, weigh
         )
+
+    def scores(self) -> NDArray[np.uint32]:
+        """Image scores by the numpy reference."""
+        return self.tables().score(self.images())[1]
+
+    def digest(self, cells: NDArray[Any], nearest: NDArray[Any], scores: NDArray[np.uint32]) -> str:
+        """SHA-256 of the cells as uint32 and the rows as uint16, little-endian; see the class."""
+        data = cells.astype("<u4").tobytes() + nearest.astype("<u2").tobytes()
+        data += scores.astype("<u4").tobytes() if self.reweight else b""
+        return hashlib.sha256(data).hexdigest()
 
     def expected(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Cells and nearest rows by the numpy reference."""
@@ -105,13 +122,6 @@ class BankCase:
         if self.extreme:
             return np.where(rng.integers(0, 2, shape) == 1, 127, least).astype(np.int8)
         return np.asarray(rng.integers(least, 128, shape)).astype(np.int8)
-
-
-def bank_digest(cells: NDArray[Any], nearest: NDArray[Any]) -> str:
-    """SHA-256 of the cells as uint32 and the rows as uint16, little-endian."""
-    return hashlib.sha256(
-        cells.astype("<u4").tobytes() + nearest.astype("<u2").tobytes()
-    ).hexdigest()
 
 
 def load_banks(stem: str) -> list[BankCase]:

@@ -56,7 +56,9 @@ def _objects() -> tuple[str, ...]:
     atexit.register(shutil.rmtree, folder)
     sources = [*(_DETECT / "src").glob("vad_pq*.c"), *(_DETECT / "src").glob("vad_flat*.c")]
     sources += (_DETECT / "src").glob("vad_patch*.c")
-    sources += [_DETECT / "src" / f"vad_{name}.c" for name in ("rotate", "squared_distance")]
+    sources += [
+        _DETECT / "src" / f"vad_{name}.c" for name in ("reweight", "rotate", "squared_distance")
+    ]
     _gcc("-c", *map(str, sources), cwd=folder)
     return tuple(str(p) for p in sorted(folder.glob("*.o")))
 

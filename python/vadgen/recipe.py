@@ -170,6 +170,11 @@ class PatchcoreOptions:
     small_tables: bool | None = _key(
         None, _switch(), "a look-up table for each 4-bit code: less RAM, more instructions"
     )
+    reweight: bool = _key(
+        False,
+        _switch(),
+        "weigh the image score by nine neighbours of the nearest row, as in the PatchCore paper",
+    )
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bank_cases import N_IMAGES, STEMS, bank_digest, load_banks
+from bank_cases import N_IMAGES, STEMS, load_banks
 from patchcore_host import PatchcoreHost
 
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_reference(stem: str) -> None:
     for case in load_banks(stem):
-        assert bank_digest(*case.expected()) == case.sha256, case.name
+        assert case.digest(*case.expected(), case.scores()) == case.sha256, case.name
 
 
 @pytest.mark.parametrize("stem", STEMS)
@@ -23,8 +23,8 @@ def test_c(stem: str, tmp_path: Path) -> None:
         folder.mkdir()
         host, images = PatchcoreHost(case.tables(), folder), case.images()
         runs = [host.run(tuple(tap[n] for tap in images)) for n in range(N_IMAGES)]
-        cells, nearest = (np.stack([run[k] for run in runs]) for k in (0, 1))
-        assert bank_digest(cells, nearest) == case.sha256, case.name
+        cells, nearest, scores = (np.stack([run[k] for run in runs]) for k in (0, 1, 2))
+        assert case.digest(cells, nearest, scores) == case.sha256, case.name
 
 
 def test_names_and_seeds_are_distinct() -> None:

@@ -26,6 +26,7 @@ from vadgen.ref.patchcore import (
     score_cells,
     score_cells_pqnn,
 )
+from vadgen.ref.reweight import STEP_BITS, Reweight, powers, reweight_images
 from vadgen.ref.roi import Inside, Runs, cells_of, coarser, runs_of
 from vadgen.ref.rotate import Rotation
 
@@ -84,6 +85,7 @@ class Options:
         rotate: turn the features of each level first, for "adc" and "pqnn"; see `rotation_of`.
         small_tables: of "adc" and "flat" at 4 bits: a look-up table for each code in place of one
             for each two: an eighth of the RAM, more instructions.
+        reweight: weigh the image score by the neighbours of the nearest row.
     """
 
     search: Search = "adc"
@@ -97,6 +99,7 @@ class Options:
     n_centroids: int | None = None
     rotate: bool = False
     small_tables: bool = False
+    reweight: bool = False
 
     @property
     def is_flat8(self) -> bool:
@@ -134,6 +137,7 @@ class PatchcoreTables:
         scale: the distance in the features' own units is `score * scale`.
         rotations: of each level's patches; empty without.
         small_tables: see `Options`.
+        reweight: scale of the re-weighting; None without.
     """
 
     geometry: Geometry
@@ -143,6 +147,7 @@ class PatchcoreTables:
     scale: float
     rotations: tuple[Rotation, ...] = ()
     small_tables: bool = False
+    reweight: Reweight | None = None
 
     @property
     def cell_shape(self) -> tuple[int, int]:
@@ -156,12 +161,15 @@ class PatchcoreTables:
         features = queries(outputs, geometry.taps, geometry.levels, self.rotations)[:, inside]
         cells = np.zeros((len(features), *inside.shape), np.uint32)
         if self.search == "pqnn" and isinstance(self.bank, PqBank):
-            cells[:, inside], _ = score_cells_pqnn(
+            found, rows = score_cells_pqnn(
                 features, self.bank.codewords, self.bank.codes, self.n_candidates
             )
         else:
-            cells[:, inside], _ = score_cells(features, self.bank.decode())
-        return cells, cells.reshape(len(cells), -1).max(axis=1)
+            found, rows = score_cells(features, self.bank.decode())
+        cells[:, inside] = found
+        if self.reweight is None:
+            return cells, found.max(axis=1)
+        return cells, reweight_images(self.reweight, features, found, rows, self.bank.decode())
 
 
 def lay_out(
@@ -327,7 +335,13 @@ def freeze(
         step / (1 << SCORE_BITS),
         rotations,
         options.small_tables,
+        reweight_of(step / (1 << SCORE_BITS)) if options.reweight else None,
     )
+
+
+def reweight_of(scale: float) -> Reweight:
+    """The exponential of distances that are `score * scale`."""
+    return Reweight(*patch_multiplier(scale * math.log2(math.e) * (1 << STEP_BITS)))
 
 
 def _step(rows: NDArray[np.float32]) -> float:
@@ -523,6 +537,8 @@ class PatchcoreCode:
     table_words: int
     rotations: tuple[Rotation, ...]
     small_tables: bool
+    reweight: Reweight | None
+    powers: NDArray[np.uint16]
 
 
 def code(tables: PatchcoreTables) -> PatchcoreCode:
@@ -586,17 +602,23 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
         table_words=table_words(tables),
         rotations=tables.rotations,
         small_tables=tables.small_tables,
+        reweight=tables.reweight,
+        powers=powers(),
     )
 
 
 def summary(tables: PatchcoreTables) -> str:
     """The bank in a line, for people."""
     bank, dims = tables.bank, tables.geometry.dims
+    weighted = "" if tables.reweight is None else ", re-weighted"
     if isinstance(bank, FlatBank):
-        return f"{bank.n_codes} rows of {dims} int8 values"
+        return f"{bank.n_codes} rows of {dims} int8 values{weighted}"
     n_subspaces, n_centroids, _ = bank.codewords.shape
     turned = ", rotated" if tables.rotations else ""
-    return f"{bank.n_codes} rows of {n_subspaces} codes, {n_centroids} centroids a subspace{turned}"
+    return (
+        f"{bank.n_codes} rows of {n_subspaces} codes, {n_centroids} centroids a subspace"
+        f"{turned}{weighted}"
+    )
 
 
 def table_words(tables: PatchcoreTables) -> int:

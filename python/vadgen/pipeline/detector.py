@@ -165,6 +165,7 @@ def patchcore_options(recipe: Recipe) -> Options:
         n_centroids=given.centroids,
         rotate=bool(given.opq),
         small_tables=bool(given.small_tables),
+        reweight=given.reweight,
     )
 
 

@@ -24,6 +24,7 @@ from vadgen.progress import Progress
 from vadgen.recipe import Recipe
 from vadgen.ref.patch import Patch, window_sums
 from vadgen.ref.patchcore import repetition
+from vadgen.ref.reweight import NEIGHBORS
 
 if TYPE_CHECKING:
     from vadgen.backbones.network import Network
@@ -83,11 +84,12 @@ def evaluate_float(
             kept = [tap.channels for tap in tables.taps]
             found = padim.score_float(tracked(), batches(test), kept, inside)
             cells: NDArray[Any] = found[0]
+            scores = cells.reshape(len(cells), -1).max(axis=1)
         elif isinstance(tables, padim_full.PadimFullTables):
             cells = padim_full.score_float(tracked(), batches(test), tables)[0]
+            scores = cells.reshape(len(cells), -1).max(axis=1)
         else:
-            cells = _patchcore_cells(tracked, batches(test), tables, recipe)
-        scores = cells.reshape(len(cells), -1).max(axis=1)
+            cells, scores = _patchcore_scores(tracked, batches(test), tables, recipe)
         made = evaluate_maps(dataset, size, scores, cells, inside)
         return _Kept(made.scores, made.cells, made.metrics, made.left_out)
 
@@ -99,13 +101,16 @@ def evaluate_float(
     return Evaluation(dataset.test, kept.scores, kept.cells, kept.metrics, kept.left_out)
 
 
-def _patchcore_cells(
+def _patchcore_scores(
     train: Callable[[], Iterable[Taps]],
     test: Iterator[Taps],
     tables: patchcore.PatchcoreTables,
     recipe: Recipe,
-) -> NDArray[np.float32]:
-    """Distance (n, rows, cols) of each patch from the nearest row of an unquantized bank."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Distance (n, rows, cols) of each patch from the nearest row of an unquantized bank.
+
+    Beside it the image scores (n,): their maxima, re-weighted where the tables are.
+    """
     geometry = tables.geometry
     rng = np.random.default_rng(recipe.seed)
     memory = recipe.memory.coreset_memory
@@ -118,7 +123,7 @@ def _patchcore_cells(
     )
     bank = coreset.select(1)
     norms = (bank * bank).sum(axis=1)
-    cells = []
+    cells, scores = [], []
     for taps in test:
         features = _features(taps, geometry)
         flat = features.reshape(-1, geometry.dims)
@@ -128,10 +133,23 @@ def _patchcore_cells(
                 for x in np.array_split(flat, max(1, len(flat) // 4096))
             ]
         )
+        distances = np.sqrt(np.maximum(nearest, 0)).reshape(features.shape[:2])
         found = np.zeros((len(features), *geometry.inside.shape), np.float32)
-        found[:, geometry.inside] = np.sqrt(np.maximum(nearest, 0)).reshape(features.shape[:2])
+        found[:, geometry.inside] = distances
         cells.append(found)
-    return np.concatenate(cells)
+        for patches, own in zip(features, distances, strict=True):
+            share = 1.0 if tables.reweight is None else _weight(patches[own.argmax()], bank)
+            scores.append(own.max() * share)
+    return np.concatenate(cells), np.array(scores, np.float32)
+
+
+def _weight(patch: NDArray[np.float32], bank: NDArray[np.float32]) -> float:
+    """PatchCore's weight of the strangest patch; see `ref.reweight`."""
+    distances = np.sqrt(((bank - patch) ** 2).sum(axis=1))
+    nearest = bank[distances.argmin()]
+    order = np.argsort(((bank - nearest) ** 2).sum(axis=1), kind="stable")[:NEIGHBORS]
+    beyond = np.minimum(distances[order] - distances.min(), 50.0)
+    return 1.0 - 1.0 / float(np.exp(beyond).sum())
 
 
 def _features(taps: Taps, geometry: patchcore.Geometry) -> NDArray[np.float32]:

@@ -30,6 +30,8 @@ typedef struct {
                  uint32_t bound, int tighten, uint32_t *tables, vad_patch_rows_t *out);
     /* Squared distance of one row from the query over levels `level`, `level + 1`, ... */
     uint32_t (*distance)(const void *bank, uint32_t level, const int8_t *query, uint32_t row);
+    /* Writes one row, int8 [dims]. */
+    void (*decode)(const void *bank, uint32_t row, int8_t *out);
 } vad_patch_search_t;
 
 #ifdef __cplusplus

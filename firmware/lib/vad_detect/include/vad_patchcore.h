@@ -12,6 +12,7 @@
 
 #include "vad_patch.h"
 #include "vad_patch_search.h"
+#include "vad_reweight.h"
 #include "vad_rotate.h"
 #include "vad_runs.h"
 
@@ -43,13 +44,14 @@ typedef struct {
     uint16_t n_taps;   /* at most VAD_PATCHCORE_MAX_TAPS */
     uint16_t n_levels; /* at most VAD_PATCH_MAX_LEVELS */
     uint16_t n_codes;
-    uint16_t warm_start;  /* whether the first level starts from the neighbours' nearest rows */
+    uint16_t warm_start;  /* whether distances bound the search, from the neighbours' rows on */
     uint32_t table_words; /* scratch of the search */
     vad_patchcore_tap_t taps[VAD_PATCHCORE_MAX_TAPS]; /* in the order of the model's outputs */
     vad_patchcore_level_t levels[VAD_PATCH_MAX_LEVELS];
     const vad_rotation_t *rotations; /* [n_levels], or NULL: patches stay as they are */
     const vad_patch_search_t *search;
     const void *bank;
+    const vad_reweight_t *reweight; /* of the image score, or NULL */
 } vad_patchcore_t;
 
 typedef struct {

@@ -30,7 +30,7 @@ typedef struct {
     uint16_t n_levels;
     uint16_t sub_dims;     /* Ds */
     uint16_t bits;         /* of a code: 4 or 8 */
-    uint16_t n_centroids;  /* Ks: 16 at 4 bits, at most 256 at 8 */
+    uint16_t n_centroids;  /* Ks: at most 16 at 4 bits, 256 at 8 */
     uint16_t small_tables; /* 4 bits: a table for each code, of 16, in place of one for each two */
     const int8_t *codewords; /* [subspaces][n_centroids][sub_dims] */
     vad_pq_level_t levels[VAD_PATCH_MAX_LEVELS];

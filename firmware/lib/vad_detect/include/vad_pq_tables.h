@@ -29,6 +29,10 @@ void vad_pq_make_limits(const uint32_t *rest, uint32_t n_groups, uint32_t bound,
 uint32_t vad_pq_level_distance(const vad_pq_bank_t *bank, const vad_pq_level_t *level,
                                const int8_t *query, uint32_t row, uint32_t bound, uint32_t sum);
 
+/* Writes one row over one level, int8 [dims], at the level's place in `out`. */
+void vad_pq_decode(const vad_pq_bank_t *bank, const vad_pq_level_t *level, uint32_t row,
+                   int8_t *out);
+
 /* `sum` plus a row's look-ups; UINT32_MAX once a whole group reaches its limit. */
 static inline uint32_t vad_pq_row_sum(const uint8_t *code, uint32_t row_bytes,
                                       const uint32_t *table, const uint32_t *limits, uint32_t sum) {

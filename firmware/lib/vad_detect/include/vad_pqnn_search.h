@@ -21,7 +21,7 @@ typedef struct {
     uint16_t table_bytes;  /* of a row, in the level that has most */
 } vad_pqnn_bank_t;
 
-/* `distance` is NULL: bounds on the distance to the query say nothing about candidates. */
+/* Without a warm start: bounds on the distance to the query say nothing about candidates. */
 extern const vad_patch_search_t vad_pqnn_search;
 
 #ifdef __cplusplus

@@ -1,6 +1,7 @@
 #include "vad_flat_search.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "vad_squared_distance.h"
 
@@ -53,4 +54,13 @@ static void scan(const void *context, uint32_t level, const int8_t *query,
     out->n = kept;
 }
 
-const vad_patch_search_t vad_flat_search = {.scan = scan, .distance = distance};
+static void decode(const void *context, uint32_t row, int8_t *out) {
+    const vad_flat_bank_t *bank = context;
+    for (uint32_t level = 0; level < bank->n_levels; level++) {
+        const vad_flat_level_t *part = &bank->levels[level];
+        const uint32_t dims = (uint32_t)(part->end_dim - part->first_dim);
+        memcpy(out + part->first_dim, part->rows + (size_t)row * dims, dims);
+    }
+}
+
+const vad_patch_search_t vad_flat_search = {.scan = scan, .distance = distance, .decode = decode};

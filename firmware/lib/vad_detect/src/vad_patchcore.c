@@ -70,7 +70,7 @@ static cursor_t covered(const vad_patchcore_t *detector, uint32_t from, uint32_t
 
 /* Copies the features of levels `level` and finer at the finest cell (y, x) into the query. */
 static void load_query(const vad_patchcore_t *detector, uint32_t level, uint32_t y, uint32_t x,
-                       vad_patchcore_state_t *state) {
+                       const vad_patchcore_state_t *state) {
     const vad_patchcore_level_t *finer = finest(detector);
     for (uint32_t i = detector->n_levels; i-- > level;) {
         const vad_patchcore_level_t *part = &detector->levels[i];
@@ -183,7 +183,7 @@ static void search_cell(const vad_patchcore_t *detector, uint32_t level, uint32_
         const uint32_t cell = cells.y * last->cols + cells.x;
         state->cells[cell] = cell_score(kept->partial[0]);
         state->nearest[cell] = kept->row[0];
-    } else if (detector->search->distance != NULL) {
+    } else if (detector->warm_start) {
         const uint32_t i = least(kept);
         bound_cells(detector, &cells, level, kept->row[i], kept->partial[i], state);
         drop_beyond(greatest_bound(&cells, last->cols, state), kept);
@@ -338,11 +338,32 @@ void vad_patchcore_row(const vad_patchcore_t *detector, uint32_t tap, const int8
     }
 }
 
+/* The score of a cell, by the neighbours of its nearest row. */
+static uint32_t reweighted(const vad_patchcore_t *detector, uint32_t cell,
+                           const vad_patchcore_state_t *state) {
+    const uint32_t cols = finest(detector)->cols;
+    const vad_patch_search_t *search = detector->search;
+    vad_neighbours_t neighbours = {.n = 0};
+    uint32_t distances[VAD_REWEIGHT_NEIGHBORS];
+    search->decode(detector->bank, state->nearest[cell], state->query);
+    for (uint32_t row = 0; row < detector->n_codes; row++) {
+        vad_neighbours_add(&neighbours, search->distance(detector->bank, 0, state->query, row),
+                           row);
+    }
+    load_query(detector, 0, cell / cols, cell % cols, state);
+    for (uint32_t i = 0; i < neighbours.n; i++) {
+        distances[i] =
+            cell_score(search->distance(detector->bank, 0, state->query, neighbours.row[i]));
+    }
+    return vad_reweight(detector->reweight, state->cells[cell], distances, neighbours.n);
+}
+
 uint32_t vad_patchcore_score(const vad_patchcore_t *detector, const vad_patchcore_state_t *state) {
     const uint32_t cells = n_cells(finest(detector));
-    uint32_t score = 0;
-    for (uint32_t i = 0; i < cells; i++) {
-        score = state->cells[i] > score ? state->cells[i] : score;
+    uint32_t greatest = 0;
+    for (uint32_t i = 1; i < cells; i++) {
+        greatest = state->cells[i] > state->cells[greatest] ? i : greatest;
     }
-    return score;
+    const uint32_t score = state->cells[greatest];
+    return score > 0 && detector->reweight != NULL ? reweighted(detector, greatest, state) : score;
 }

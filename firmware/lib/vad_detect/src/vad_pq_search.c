@@ -79,4 +79,11 @@ static void scan(const void *context, uint32_t level, const int8_t *query,
     out->n = kept;
 }
 
-const vad_patch_search_t vad_pq_search = {.scan = scan, .distance = distance};
+static void decode(const void *context, uint32_t row, int8_t *out) {
+    const vad_pq_bank_t *bank = context;
+    for (uint32_t level = 0; level < bank->n_levels; level++) {
+        vad_pq_decode(bank, &bank->levels[level], row, out);
+    }
+}
+
+const vad_patch_search_t vad_pq_search = {.scan = scan, .distance = distance, .decode = decode};

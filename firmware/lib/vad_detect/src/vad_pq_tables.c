@@ -5,10 +5,11 @@
 
 #include "vad_squared_distance.h"
 
-/* Distances of the query's sub-vector to the `n` centroids of a subspace; returns the least. */
-static uint32_t centroid_distances(const vad_pq_bank_t *bank, uint32_t subspace, uint32_t n,
+/* Distances of the query's sub-vector to the centroids of a subspace; returns the least. */
+static uint32_t centroid_distances(const vad_pq_bank_t *bank, uint32_t subspace,
                                    const int8_t *query, uint32_t *table) {
     const uint32_t dims = bank->sub_dims;
+    const uint32_t n = bank->n_centroids;
     VAD_PQ_COUNT(VAD_PQ_TABLE_ENTRIES, n);
     return vad_squared_distances(query + subspace * dims, bank->codewords + subspace * n * dims, n,
                                  dims, table);
@@ -16,7 +17,7 @@ static uint32_t centroid_distances(const vad_pq_bank_t *bank, uint32_t subspace,
 
 uint32_t vad_pq_encode(const vad_pq_bank_t *bank, uint32_t subspace, const int8_t *query,
                        uint32_t *distances) {
-    const uint32_t least = centroid_distances(bank, subspace, bank->n_centroids, query, distances);
+    const uint32_t least = centroid_distances(bank, subspace, query, distances);
     uint32_t nearest = 0;
     while (distances[nearest] != least) {
         nearest++;
@@ -24,16 +25,14 @@ uint32_t vad_pq_encode(const vad_pq_bank_t *bank, uint32_t subspace, const int8_
     return nearest;
 }
 
-/* A table of 16 for each of the two codes of a byte, zeros where the level has no second one;
- * returns the least sum. */
+/* A table of 16 for each of the two codes of a byte, zeros where there are fewer centroids or the
+ * level has no second code; returns the least sum. */
 static uint32_t two_distances(const vad_pq_bank_t *bank, uint32_t subspace, uint32_t end,
                               const int8_t *query, uint32_t *low, uint32_t *high) {
-    const uint32_t least = centroid_distances(bank, subspace, 16, query, low);
-    if (subspace + 1 < end) {
-        return least + centroid_distances(bank, subspace + 1, 16, query, high);
-    }
+    memset(low, 0, 16 * sizeof *low);
     memset(high, 0, 16 * sizeof *high);
-    return least;
+    const uint32_t least = centroid_distances(bank, subspace, query, low);
+    return subspace + 1 < end ? least + centroid_distances(bank, subspace + 1, query, high) : least;
 }
 
 /* One table of 256 sums for a byte that holds two 4-bit codes; returns the least sum. */
@@ -58,8 +57,8 @@ void vad_pq_make_tables(const vad_pq_bank_t *bank, const vad_pq_level_t *level, 
             rest[byte / VAD_PQ_GROUP] = after;
         }
         if (bank->bits == 8) {
-            after += centroid_distances(bank, level->first_subspace + byte, bank->n_centroids,
-                                        query, tables + byte * 256);
+            after +=
+                centroid_distances(bank, level->first_subspace + byte, query, tables + byte * 256);
         } else if (bank->small_tables) {
             uint32_t *table = tables + byte * 32;
             after += two_distances(bank, level->first_subspace + 2 * byte, level->end_subspace,
@@ -99,4 +98,15 @@ uint32_t vad_pq_level_distance(const vad_pq_bank_t *bank, const vad_pq_level_t *
         codeword += dims * bank->n_centroids;
     }
     return sum;
+}
+
+void vad_pq_decode(const vad_pq_bank_t *bank, const vad_pq_level_t *level, uint32_t row,
+                   int8_t *out) {
+    const uint32_t dims = bank->sub_dims;
+    const uint8_t *code = level->codes + (size_t)row * level->row_bytes;
+    for (uint32_t m = level->first_subspace; m < level->end_subspace; m++) {
+        const uint32_t i = m - level->first_subspace;
+        const uint32_t k = bank->bits == 8 ? code[i] : code[i / 2] >> 4 * (i % 2) & 15u;
+        memcpy(out + m * dims, bank->codewords + (m * bank->n_centroids + k) * dims, dims);
+    }
 }

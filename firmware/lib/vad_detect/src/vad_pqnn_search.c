@@ -102,4 +102,14 @@ static void scan(const void *context, uint32_t level, const int8_t *query,
     }
 }
 
-const vad_patch_search_t vad_pqnn_search = {.scan = scan, .distance = NULL};
+static uint32_t distance(const void *context, uint32_t level, const int8_t *query, uint32_t row) {
+    const vad_pqnn_bank_t *bank = context;
+    return vad_pq_search.distance(bank->pq, level, query, row);
+}
+
+static void decode(const void *context, uint32_t row, int8_t *out) {
+    const vad_pqnn_bank_t *bank = context;
+    vad_pq_search.decode(bank->pq, row, out);
+}
+
+const vad_patch_search_t vad_pqnn_search = {.scan = scan, .distance = distance, .decode = decode};
