@@ -63,7 +63,6 @@ def choose_bank(
     if not picker.is_open(given):
         return recipe, ()
     values = [backbone.program.values[i] for i in backbone.program.outputs]
-    limits = bank_limits(backbone.program, board, recipe)
 
     def make() -> tuple[Judged, ...]:
         progress.step("Choose the memory bank")
@@ -79,13 +78,13 @@ def choose_bank(
             _painted(backbone, [pictures[i] for i in held.tolist()], recipe.seed),
             values,
             given,
-            limits,
+            bank_limits(backbone.program, board, recipe),
             patchcore_options(recipe),
             recipe.seed,
             roi,
         )
 
-    key = sha256_text(features_key, canonical_json(recipe), repr(limits))
+    key = sha256_text(features_key, canonical_json(recipe), repr(board))
     weighed = remembered("bank", key, make)
     taken = weighed[0].options
     settled = replace(
