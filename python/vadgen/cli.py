@@ -266,6 +266,9 @@ def _flash_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ports", metavar="A,B,C", type=_names, help="several boards, one after another"
     )
+    parser.add_argument(
+        "--no-check", action="store_true", help="do not ask the board afterwards what it runs"
+    )
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -275,7 +278,8 @@ def _names(text: str) -> tuple[str, ...]:
 def _flash(args: argparse.Namespace, progress: Progress) -> Object:
     from vadgen import pipeline
 
-    return pipeline.flash(args.out, args.ports or (args.port,), progress).to_json()
+    ports = args.ports or (args.port,)
+    return pipeline.flash(args.out, ports, progress, not args.no_check).to_json()
 
 
 def _monitor_arguments(parser: argparse.ArgumentParser) -> None:

@@ -579,7 +579,7 @@ def render_flash(obj: Object, paint: Paint) -> list[str]:
     """A line a board that was flashed."""
     rows = [
         f"  {board['port'] or obj['board']:<24}{board['method']:<12}{board['seconds']:>7.1f} s  "
-        + (board["error"] or "flashed")
+        + (board["error"] or ("flashed, self-test passed" if board["self_test"] else "flashed"))
         for board in obj["flashed"]
     ]
     head = f"  {'port':<24}{'method':<12}{'time':>9}  result"

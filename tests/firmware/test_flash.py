@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from firmware_model import MODEL, Build, usable
 from verbs import fails, run_json
 
 from vadgen.board import load_board
-from vadgen.build.emulator import qemu_command, request_of
+from vadgen.build import flashing
+from vadgen.build.emulator import qemu_command, request_of, serving
 from vadgen.build.platformio import create_project
 from vadgen.errors import Exit
+from vadgen.link.device import Device
 from vadgen.link.frames import FrameReader
-from vadgen.link.messages import Result, Want
+from vadgen.link.messages import Result, SelfTested, Want
+from vadgen.pipeline import attached
 from vadgen.pipeline.manifest import write_manifest
 
 Mock = Callable[[str], str]
@@ -71,7 +75,7 @@ def no_port() -> str:
 def test_esptool_writes_every_image(chip: str, mock: Mock, tmp_path: Path, capfd: Any) -> None:
     out = output(tmp_path, chip)
     port = mock(chip)
-    result = run_json(capfd, "flash", out, "--port", port)
+    result = run_json(capfd, "flash", out, "--port", port, "--no-check")
     assert [(b["port"], b["method"], b["error"]) for b in result["flashed"]] == [
         (port, "esptool", None)
     ]
@@ -90,7 +94,8 @@ def test_several_boards_and_one_that_is_not_there(
 ) -> None:
     out = output(tmp_path, "esp32c3")
     ports = [mock("esp32c3"), f"socket://{no_port}", mock("esp32c3")]
-    result = run_json(capfd, "flash", out, "--ports", ",".join(ports), code=Exit.INPUT)
+    argv = ("flash", out, "--no-check", "--ports", ",".join(ports))
+    result = run_json(capfd, *argv, code=Exit.INPUT)
     assert [bool(board["error"]) for board in result["flashed"]] == [False, True, False]
     assert "nothing answers" in result["flashed"][1]["error"]
 
@@ -180,3 +185,24 @@ def test_an_emulated_board_has_no_serial_port_to_flash(tmp_path: Path, capfd: An
     out = output(tmp_path, "qemu_rv32")
     said = fails(capfd, Exit.INPUT, "flash", out, "--port", "COM1")
     assert "no board that can be attached" in said and "gdb://" in said
+
+
+def test_afterwards_the_board_is_asked(
+    build: Build, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another model, another board and wrong bytes are noticed; an emulated core stands in."""
+    usable("qemu_m7")
+    out = output(tmp_path, "esp32s3")
+    monkeypatch.setattr(flashing, "flash_esptool", lambda *_: None)
+    with serving(build("qemu_m7"), load_board("qemu_m7")) as served:
+        argv = ("flash", out, "--port", served.port)
+        assert "runs another model" in fails(capfd, Exit.INPUT, *argv)
+        monkeypatch.setattr(attached, "model_digest", lambda _: b"\1\2\3" + bytes(29))
+        assert "says it is by_hand, not esp32s3" in fails(capfd, Exit.INPUT, *argv)
+        hello = Device.hello
+        monkeypatch.setattr(Device, "hello", lambda d: replace(hello(d), board="esp32s3"))
+        assert run_json(capfd, *argv)["flashed"][0]["self_test"] == [True, True]
+        monkeypatch.setattr(
+            Device, "self_test", lambda _, index: SelfTested(index, expected=1, digest=2, score=0)
+        )
+        assert "fails its self-test" in fails(capfd, Exit.PARITY, *argv)

@@ -11,6 +11,7 @@ from typing import Any
 from vadgen.board import Board, load_board
 from vadgen.build import flashing
 from vadgen.errors import Exit, VadgenError
+from vadgen.pipeline.attached import attached, self_tests
 from vadgen.pipeline.manifest import read_manifest, sha256_file
 from vadgen.pipeline.staging import shown
 from vadgen.progress import Progress
@@ -24,6 +25,8 @@ class Flashed:
         port: where it is attached; None where PlatformIO finds it.
         method: "esptool", "platformio" or "gdb".
         seconds: what it took.
+        self_test: whether the board, asked afterwards, gives the right bytes for each image built
+            into it; None where it was not asked.
         error: what went wrong, or None.
         hint: what to do about it, or None.
         code: the error's exit code, 0 without.
@@ -32,6 +35,7 @@ class Flashed:
     port: str | None
     method: str
     seconds: float
+    self_test: tuple[bool, ...] | None = None
     error: str | None = None
     hint: str | None = None
     code: int = 0
@@ -50,13 +54,16 @@ class FlashResult:
         return {"board": self.board, "out": self.out, "flashed": [asdict(f) for f in self.flashed]}
 
 
-def flash(out: Path, ports: Sequence[str | None], progress: Progress) -> FlashResult:
+def flash(
+    out: Path, ports: Sequence[str | None], progress: Progress, checks: bool = True
+) -> FlashResult:
     """Puts the firmware of `out` into every board; one that fails does not keep the others.
 
     Args:
         out: what `build` or `compile` wrote.
         ports: where boards are attached; None leaves the search to PlatformIO.
         progress: told each step.
+        checks: afterwards ask a board at a serial port for its model and its self-test.
 
     Raises:
         VadgenError: the firmware is not the one that was built for this board and model; with a
@@ -72,14 +79,17 @@ def flash(out: Path, ports: Sequence[str | None], progress: Progress) -> FlashRe
         method = _method(board, port)
         try:
             _steps(board, out, port, method)()
+            tested = None
+            if checks and port is not None and method != "gdb":
+                tested = _check(out, board, port)
         except VadgenError as error:
             if len(ports) == 1:
                 raise
             took = round(time.monotonic() - started, 1)
             failure = (error.message, error.hint, int(error.code))
-            flashed.append(Flashed(port, method, took, *failure))
+            flashed.append(Flashed(port, method, took, None, *failure))
         else:
-            flashed.append(Flashed(port, method, round(time.monotonic() - started, 1)))
+            flashed.append(Flashed(port, method, round(time.monotonic() - started, 1), tested))
     return FlashResult(board.id, shown(out), tuple(flashed))
 
 
@@ -99,6 +109,27 @@ def check_firmware(out: Path, manifest: dict[str, Any]) -> None:
                 f"{shown(path)} {state}: the firmware is not known to be of this model",
                 "build again, or use PlatformIO itself on a project of your own",
             )
+
+
+def _check(out: Path, board: Board, port: str) -> tuple[bool, ...]:
+    """Asks the board, once it has started, who it is, and has it test itself.
+
+    Raises:
+        VadgenError: no answer, another board or model; PARITY if it gives other bytes.
+    """
+    with attached(out, port) as device:
+        name, tested = device.hello().board, self_tests(device)
+    if name != board.id:
+        raise VadgenError(
+            f"the board at {port} says it is {name}, not {board.id}", "is another board there, too?"
+        )
+    if not all(tested):
+        raise VadgenError(
+            f"the board at {port} fails its self-test: it gives other bytes than the build",
+            "flash it again; if it stays, its memory or its clock is at fault",
+            Exit.PARITY,
+        )
+    return tested
 
 
 def _method(board: Board, port: str | None) -> str:
