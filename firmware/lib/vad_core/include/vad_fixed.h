@@ -24,8 +24,8 @@ static inline int32_t vad_requantize(int32_t x, int32_t multiplier, int32_t shif
     return vad_rounding_divide_by_pot(vad_rounding_doubling_high_mul(shifted, multiplier), right);
 }
 
-/* vad_requantize(x, multiplier, shift) + zero_point, which wraps as in TFLM where a sum near 2^31 is
- * not shifted right, clamped to int8 limits. */
+/* vad_requantize(x, multiplier, shift) + zero_point, which wraps as in TFLM where a sum near 2^31
+ * is not shifted right, clamped to int8 limits. */
 static inline int8_t vad_output(int32_t x, int32_t multiplier, int32_t shift, int32_t zero_point,
                                 int32_t low, int32_t high) {
     const uint32_t scaled = (uint32_t)vad_requantize(x, multiplier, shift);
