@@ -19,10 +19,10 @@ static __attribute__((noinline)) void finish(const vad_depthwise_conv2d_t *op, i
     b += row[step] * w[0] + row[step + channels] * w[1] + row[step + 2 * channels] * w[2];
 
 /* Two pixels whose 3x3 windows lie in the image, `stride` columns apart; depth multiplier 1. */
-static inline __attribute__((always_inline)) void inside(const vad_depthwise_conv2d_t *op,
-                                                         const int8_t *const *rows, int32_t left,
-                                                         int32_t stride, int8_t *out_a,
-                                                         int8_t *out_b) {
+static inline __attribute__((always_inline)) void inside_3x3(const vad_depthwise_conv2d_t *op,
+                                                             const int8_t *const *rows,
+                                                             int32_t left, int32_t stride,
+                                                             int8_t *out_a, int8_t *out_b) {
     const int32_t channels = op->in_channels;
     const int32_t step = stride * channels;
     const int8_t *top = rows[0] + left * channels;
@@ -45,6 +45,67 @@ static inline __attribute__((always_inline)) void inside(const vad_depthwise_con
         } else {
             finish(op, c, a, b, out_a + c, out_b + c);
         }
+    }
+}
+
+/* The same for windows of any height, whose columns lie in the image, but not all of their rows. */
+static inline __attribute__((always_inline)) void inside(const vad_depthwise_conv2d_t *op,
+                                                         const int8_t *const *rows, int32_t left,
+                                                         int32_t step, int32_t width, int8_t *out_a,
+                                                         int8_t *out_b) {
+    const int32_t channels = op->in_channels;
+    const int32_t height = op->kernel_h;
+    const int32_t padding = op->in_zero_point;
+    const int8_t *w = op->weights;
+    int32_t at = left * channels;
+    for (int32_t c = 0; c < channels; c++, at++) {
+        int32_t a = op->bias[c];
+        int32_t uncovered = 0;
+        int32_t b = a;
+        for (int32_t i = 0; i < height; i++, w += width) {
+            if (rows[i] == NULL) {
+                for (int32_t j = 0; j < width; j++) {
+                    uncovered += w[j];
+                }
+                continue;
+            }
+            const int8_t *x = rows[i] + at;
+            const int8_t *y = x + step;
+            for (int32_t j = 0; j < width; j++, x += channels, y += channels) {
+                const int32_t weight = w[j];
+                a += *x * weight;
+                b += *y * weight;
+            }
+        }
+        a += padding * uncovered;
+        b += padding * uncovered;
+        if (op->upper) {
+            vad_finish_upper(a, b, op->multiplier[c], op->shift[c], op->out_zero_point, out_a + c,
+                             out_b + c);
+        } else {
+            finish(op, c, a, b, out_a + c, out_b + c);
+        }
+    }
+}
+
+static __attribute__((noinline)) void two(const vad_depthwise_conv2d_t *op,
+                                          const int8_t *const *rows, int32_t left, int32_t stride,
+                                          int8_t *out_a, int8_t *out_b) {
+    const int32_t step = stride * op->in_channels;
+    const int is_3x3 = op->kernel_h == 3 && op->kernel_w == 3 && rows[0] != NULL &&
+                       rows[1] != NULL && rows[2] != NULL;
+    if (is_3x3 && stride == 1) {
+        inside_3x3(op, rows, left, 1, out_a, out_b);
+    } else if (is_3x3 && stride == 2) {
+        inside_3x3(op, rows, left, 2, out_a, out_b);
+    } else if (is_3x3 && stride == 0) {
+        inside_3x3(op, rows, left, 0, out_a, out_b);
+    } else if (op->kernel_w == 3) {
+        inside(op, rows, left, step, 3, out_a, out_b);
+    } else if (op->kernel_w == 5) {
+        inside(op, rows, left, step, 5, out_a, out_b);
+    } else {
+        inside(op, rows, left, step, op->kernel_w, out_a, out_b);
     }
 }
 
@@ -87,24 +148,18 @@ void vad_depthwise_conv2d(const vad_depthwise_conv2d_t *op, const int8_t *const 
                           void *scratch) {
     (void)scratch;
     const int32_t outputs = op->in_channels * op->depth_multiplier;
-    const int is_3x3 = op->kernel_h == 3 && op->kernel_w == 3 && op->depth_multiplier == 1 &&
-                       rows[0] != NULL && rows[1] != NULL && rows[2] != NULL;
-    const int32_t most = is_3x3 ? op->in_width - 3 : -1; /* of `left` */
+    const int32_t most = op->depth_multiplier == 1 ? op->in_width - op->kernel_w : -1; /* of left */
     int32_t left = -op->pad_left;
     for (int32_t x = 0; x < op->out_width; x++, left += op->stride_w, out += outputs) {
         if (left < 0 || left > most) {
             anywhere(op, rows, left, out);
-        } else if (x + 1 < op->out_width && left + op->stride_w <= most && op->stride_w <= 2) {
-            if (op->stride_w == 1) {
-                inside(op, rows, left, 1, out, out + outputs);
-            } else {
-                inside(op, rows, left, 2, out, out + outputs);
-            }
+        } else if (x + 1 < op->out_width && left + op->stride_w <= most) {
+            two(op, rows, left, op->stride_w, out, out + outputs);
             x++;
             left += op->stride_w;
             out += outputs;
         } else {
-            inside(op, rows, left, 0, out, out);
+            two(op, rows, left, 0, out, out);
         }
     }
 }
