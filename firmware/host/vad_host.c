@@ -19,7 +19,7 @@ int32_t vad_host_run(uint8_t *arena, const uint8_t *image, int8_t *outputs, uint
                      uint32_t *answer);
 
 size_t vad_host_arena_bytes(void) {
-    return VAD_MODEL_ARENA_BYTES;
+    return VAD_MODEL_ARENA_BYTES + VAD_MODEL_DETECTOR_BYTES;
 }
 
 /* arena: vad_host_arena_bytes(), 16-byte aligned. outputs: VAD_MODEL_OUTPUT_BYTES or NULL. cells:
@@ -30,7 +30,8 @@ int32_t vad_host_run(uint8_t *arena, const uint8_t *image, int8_t *outputs, uint
     vad_model_t model;
     sink_t sink = {outputs};
     const vad_observer_t observer = {keep_row, &sink};
-    vad_model_begin(&model, arena, outputs != NULL ? &observer : NULL);
+    uint8_t *memory = arena + VAD_MODEL_ARENA_BYTES;
+    vad_model_begin(&model, arena, memory, outputs != NULL ? &observer : NULL);
     for (int32_t y = 0; y < VAD_MODEL_INPUT_HEIGHT; y++) {
         const vad_status_t status = vad_model_feed_row(&model, image);
         if (status != VAD_OK) {

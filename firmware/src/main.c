@@ -12,7 +12,12 @@ enum { EXIT_DONE = 0, EXIT_NO_PORT = 1, EXIT_UNFINISHED = 2, EXIT_WRITE = 3 };
 /* So that the row in the frame has the alignment of the frame. */
 #define FRAME_OFFSET (16 - (VAD_LINK_HEAD_BYTES + VAD_LINK_ROW_BYTES) % 16)
 
-static _Alignas(16) uint8_t vad_arena[VAD_MODEL_ARENA_BYTES];
+static _Alignas(16) VAD_MODEL_ARENA_PLACE uint8_t vad_arena[VAD_MODEL_ARENA_BYTES];
+#if VAD_MODEL_DETECTOR_BYTES > 0
+static _Alignas(16) VAD_MODEL_DETECTOR_PLACE uint8_t vad_detector[VAD_MODEL_DETECTOR_BYTES];
+#else
+#define vad_detector NULL
+#endif
 static _Alignas(16) uint8_t vad_frame[FRAME_OFFSET + VAD_SESSION_FRAME_BYTES(ROW_BYTES)];
 static vad_model_t vad_state;
 static vad_session_t vad_session;
@@ -31,7 +36,7 @@ static void begin_image(const vad_observer_t *observer) {
     static const vad_observer_t uncounted = {send_row, NULL};
     sent_to = observer;
     vad_port_region_begin();
-    vad_model_begin(&vad_state, vad_arena, observer != NULL ? &uncounted : NULL);
+    vad_model_begin(&vad_state, vad_arena, vad_detector, observer != NULL ? &uncounted : NULL);
     vad_port_region_end();
 }
 

@@ -28,15 +28,20 @@ class Region:
     """One range of memory.
 
     Attributes:
-        name: "flash" holds code and constants, "ram" everything that changes; other names are
-            memory that nothing is placed in unless the linker script of the board says so.
+        name: "flash" holds code and constants, "ram" everything that changes and is not placed
+            elsewhere.
         origin: first address.
         size: bytes.
+        rank: of memory that buffers may be placed in, from 1 for the fastest; 0 for memory that is
+            left alone. "ram" always takes part.
+        section: of the linker script, by which a buffer gets there; "" for "ram".
     """
 
     name: str
     origin: int
     size: int
+    rank: int = 0
+    section: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,12 @@ class Board:
         return self._size("ram")
 
     @property
+    def data_regions(self) -> tuple[Region, ...]:
+        """Memory that buffers may be placed in, the fastest first."""
+        ranked = [region for region in self.memory if region.rank or region.name == "ram"]
+        return tuple(sorted(ranked, key=lambda region: region.rank or 1))
+
+    @property
     def is_in_project(self) -> bool:
         """Built by `firmware/platform` with the system's compilers."""
         return self.platformio.platform == IN_PROJECT
@@ -255,6 +266,12 @@ def _check(board: Board, where: str) -> None:
         raise VadgenError(
             f"{where}: memory needs both [memory.flash] and [memory.ram]", "add the other"
         )
+    for region in board.memory:
+        if bool(region.section) != (region.rank > 0 and region.name != "ram"):
+            raise VadgenError(
+                f"{where} [memory.{region.name}]: 'rank' and 'section' belong together",
+                'as in rank = 1, section = ".vad_fast"; "ram" needs no section',
+            )
     if board.flash is not None:
         _check_flash(board.flash, f"{where} [flash]")
     if board.is_in_project != (board.toolchain is not None):

@@ -67,12 +67,22 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _boards_arguments(parser: argparse.ArgumentParser) -> None:
-    del parser
+    parser.add_argument(
+        "--add",
+        metavar="ID",
+        help="draft a board from PlatformIO's description: its name there, or the JSON file",
+    )
 
 
 def _boards(args: argparse.Namespace, progress: Progress) -> Object:
     from vadgen.board import list_boards, load_board
 
+    if args.add is not None:
+        from vadgen.build.drafts import add_board, draft_board
+
+        draft = draft_board(args.add)
+        path = add_board(draft)
+        return {"boards": [_board(draft.board)], "added": str(path), "notes": list(draft.notes)}
     return {"boards": [_board(load_board(name)) for name in list_boards()]}
 
 

@@ -464,10 +464,18 @@ def render_size(obj: Object, paint: Paint) -> list[str]:
     return _blocks(
         ledger("flash"),
         ledger("ram"),
+        _memories(obj),
         _bank(obj, paint),
         _banks(obj),
         _notes(obj, paint),
     )
+
+
+def _memories(obj: Object) -> Iterator[str]:
+    """What lies in each of the board's memories, where there are several."""
+    for name, memory in (obj.get("memories") or {}).items():
+        parts = ", ".join(f"{part} {n:,}" for part, n in memory["by"].items()) or "nothing"
+        yield f"{name:<12}{memory['bytes']:>9,} of {memory['budget']:>9,} bytes: {parts}"
 
 
 def _bank(obj: Object, paint: Paint) -> Iterator[str]:
@@ -567,6 +575,8 @@ def render_boards(obj: Object, paint: Paint) -> list[str]:
             ),
         ],
         (line for why, ids in missing.items() for line in _missing(paint, ids, why)),
+        [_row(paint, "Added", short(obj["added"]))] if obj.get("added") else [],
+        _notes(obj, paint),
     )
 
 

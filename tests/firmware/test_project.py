@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,41 @@ def test_platformio_understands_the_project(
     config.validate([name])
     assert config.default_envs() == [name]
     assert not getattr(config, "warnings", [])
+
+
+@pytest.mark.parametrize("name", ["esp32s3", "esp32c3", "nucleo_h743zi", "stm32f405"])
+def test_pio_project_config_passes(name: str, tmp_path: Path) -> None:
+    """The real command, with a core folder of its own: it asks no registry."""
+    board = load_board(name)
+    project = platformio.create_project(tmp_path, board, MODEL)
+    told = subprocess.run(
+        [sys.executable, "-m", "platformio", "project", "config", "-d", str(project)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PLATFORMIO_CORE_DIR": str(tmp_path / "core")},
+    ).stdout
+    for said in (board.platformio.platform, board.platformio.board, board.platformio.framework):
+        assert said in told
+
+
+def test_psram_is_configured_where_buffers_may_lie_there(tmp_path: Path) -> None:
+    text = {}
+    for name in ("esp32s3", "esp32s3_n8r8"):
+        project = platformio.create_project(tmp_path / name, load_board(name), MODEL)
+        text[name] = (project / "sdkconfig.defaults").read_text()
+    assert text["esp32s3_n8r8"].startswith(text["esp32s3"])
+    assert "CONFIG_SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY=y" in text["esp32s3_n8r8"]
+    assert "SPIRAM" not in text["esp32s3"]
+
+
+def test_ports_are_thin() -> None:
+    """Under 200 lines each, and nothing of models or their arithmetic."""
+    for path in (paths.firmware() / "lib" / "vad_port" / "src").rglob("*.[ch]"):
+        text = path.read_text()
+        included = set(re.findall(r'#include "([^"]+)"', text))
+        assert len(text.splitlines()) < 200, path
+        assert not {"vad_fixed.h", "vad_kernel.h", "vad_model.h"} & included, path
 
 
 def test_firmware_is_the_same_from_any_folder(tmp_path: Path) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from firmware_model import Build
+from firmware_model import MODEL, SHAPES, Build, usable
+from numpy.typing import NDArray
 
-from vadgen.board import Board, load_board
+from vadgen.board import Board, Region, load_board
+from vadgen.build.emulator import run
+from vadgen.build.platformio import build_project, create_project
 from vadgen.build.size import Sizes, check_budget, measure
 from vadgen.errors import Exit, VadgenError
 
@@ -37,6 +43,7 @@ def test_parts_are_told_apart(build: Build) -> None:
         "ram_bytes": sum(sizes.ram.values()),
         "ram_budget": 1 << 20,
         "ram_by": sizes.ram,
+        "memories": {},
     }
 
 
@@ -75,3 +82,32 @@ def test_a_file_that_is_no_firmware_is_refused(tmp_path: Path) -> None:
         measure(path, load_board("qemu_m7"))
     with pytest.raises(VadgenError, match="cannot be read as a firmware"):
         measure(tmp_path / "missing.elf", load_board("qemu_m7"))
+
+
+def test_buffers_lie_where_they_were_placed(
+    tmp_path: Path, images: NDArray[np.uint8], build: Build
+) -> None:
+    """Two buffers in memories beside the board's RAM: the same answers, and `size` tells."""
+    board = usable("qemu_m7")
+    extra = (
+        Region("fast", 0x20100000, 0x10000, 1, ".vad_fast"),
+        Region("more", 0x60000000, 0x10000, 3, ".vad_more"),
+    )
+    split = replace(board, memory=(*board.memory, *extra))
+    generated = shutil.copytree(MODEL, tmp_path / "generated")
+    header = generated / "vad_model.h"
+    place = '__attribute__((section("{}")))'
+    header.write_text(
+        f"#define VAD_MODEL_ARENA_PLACE {place.format('.vad_fast')}\n"
+        f"#define VAD_MODEL_DETECTOR_PLACE {place.format('.vad_more')}\n" + header.read_text()
+    )
+    elf = build_project(create_project(tmp_path, split, generated), split)
+    sizes = measure(elf, split)
+    by_name = {memory.name: memory for memory in sizes.memories}
+    assert by_name["fast"].by == {"arena": 4096} and by_name["more"].by == {"detector": 64}
+    assert "arena" not in by_name["ram"].by and by_name["ram"].by["stack"] == 4096
+    assert sizes.ram["arena"] == 4096
+    apart, together = run(elf, split, images, SHAPES), run(build("qemu_m7"), board, images, SHAPES)
+    for one, other in zip(apart, together, strict=True):
+        np.testing.assert_array_equal(one.cells, other.cells)
+        assert one.score == other.score

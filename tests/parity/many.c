@@ -24,7 +24,7 @@ static void keep_row(void *user, int32_t output, int32_t y, const int8_t *data, 
         prefix##_t model;                                                                          \
         sink_t sink = {outputs, offsets};                                                          \
         const vad_observer_t observer = {keep_row, &sink};                                         \
-        prefix##_begin(&model, arena, &observer);                                                  \
+        prefix##_begin(&model, arena, NULL, &observer);                                            \
         for (int32_t y = 0; y < macro##_INPUT_HEIGHT; y++) {                                       \
             if (fread(row, 1, sizeof row, stdin) != sizeof row ||                                  \
                 prefix##_feed_row(&model, row) != VAD_OK) {                                        \

@@ -122,7 +122,7 @@ def test_the_constants_that_cost_least_become_compact() -> None:
 
 def test_state_and_scratch_lie_beside_the_rows() -> None:
     plan = make_plan(network(), DSP, state_bytes=1000)
-    spans = [(plan.state_offset, plan.state_offset + 1000)]
+    spans = [(plan.rows_bytes, plan.rows_bytes + 1000)]
     for value, ring in plan.rings.items():
         span = (ring.offset, ring.offset + ring.ring * ring.pitch)
         assert span[1] <= plan.arena_bytes, value

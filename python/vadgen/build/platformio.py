@@ -22,6 +22,9 @@ from vadgen.board import Board
 from vadgen.build.tools import require_tools
 from vadgen.errors import Exit, VadgenError
 
+EXTERNAL = ".ext_ram.bss"
+"""ESP-IDF's section for variables in PSRAM."""
+
 _REGISTRY_SECONDS = 5.0
 _BUILD_SECONDS = 3600
 _LEAST_FREE = 1 << 20  # bytes; not every tool says why it cannot write
@@ -57,6 +60,10 @@ def create_project(out: Path, board: Board, generated: Path) -> Path:
         (project / "boards" / f"{board.id}.json").write_text(manifest, encoding="utf-8")
     if board.platformio.framework:
         shutil.copytree(source / board.platformio.framework, project, dirs_exist_ok=True)
+    if any(region.section == EXTERNAL for region in board.data_regions):
+        names = [source / folder / "sdkconfig.defaults" for folder in ("espidf", "espidf_psram")]
+        text = "\n".join(path.read_text(encoding="utf-8") for path in names)
+        (project / "sdkconfig.defaults").write_text(text, encoding="utf-8")
     (project / "platformio.ini").write_text(_platformio_ini(board), encoding="utf-8")
     return project
 
@@ -95,7 +102,7 @@ def platform_is_installed(board: Board) -> bool:
     if board.is_in_project:
         return True
     name, _, version = board.platformio.platform.partition("@")
-    for manifest in sorted((_core_dir() / "platforms").glob(f"{name}*/platform.json")):
+    for manifest in sorted(platforms_dir().glob(f"{name}*/platform.json")):
         try:
             facts = json.loads(manifest.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -117,7 +124,19 @@ def linker_symbols(board: Board) -> dict[str, int]:
         "vad_ram_origin": ram.origin,
         "vad_ram_size": ram.size,
         "vad_stack_size": board.stack_bytes,
+        **_placed(board),
     }
+
+
+def _placed(board: Board) -> dict[str, int]:
+    """Ranges of the sections that buffers are placed in; empty ones where the board has none."""
+    regions = {region.section: region for region in board.data_regions}
+    symbols = {}
+    for section in ("vad_fast", "vad_more"):
+        region = regions.get(f".{section}")
+        symbols[f"{section}_origin"] = region.origin if region else 0
+        symbols[f"{section}_size"] = region.size if region else 0
+    return symbols
 
 
 def _copy_library(source: Path, target: Path, keep: tuple[str, ...] | None) -> None:
@@ -204,9 +223,10 @@ def _command(project: Path) -> str:
     return f"pio run -d {project}"
 
 
-def _core_dir() -> Path:
+def platforms_dir() -> Path:
+    """Where PlatformIO keeps the platforms that are installed."""
     given = os.environ.get("PLATFORMIO_CORE_DIR")
-    return Path(given) if given else Path.home() / ".platformio"
+    return (Path(given) if given else Path.home() / ".platformio") / "platforms"
 
 
 def _require_platform(project: Path, board: Board) -> None:

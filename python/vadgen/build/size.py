@@ -20,10 +20,27 @@ _FLASH_PARTS = (
 )
 _RAM_PARTS = (
     ("arena", re.compile(r"vad_arena$")),
+    ("detector", re.compile(r"vad_detector$")),
     ("frame", re.compile(r"vad_frame$")),
     ("state", re.compile(r"vad_state$")),
     ("link", re.compile(r"vad_session$")),
 )
+
+
+_RAM_ORDER = ("arena", "detector", "frame", "state", "link", "stack", "other")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What lies in one of a board's memories for data, in bytes by part."""
+
+    name: str
+    size: int
+    by: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `size.json` holds it."""
+        return {"bytes": sum(self.by.values()), "budget": self.size, "by": dict(self.by)}
 
 
 @dataclass(frozen=True)
@@ -32,16 +49,18 @@ class Sizes:
 
     Attributes:
         flash: weights, tables, code, constants, data (first values of variables), other.
-        ram: arena, frame (of the link, with a row of the input), state, link, stack (as set aside),
-            other.
+        ram: arena, detector (its state), frame (of the link, with a row of the input), state (where
+            the image stands), link, stack (as set aside), other.
         flash_budget: bytes that the board has, None without a budget.
         ram_budget: bytes that the board has, None without a budget.
+        memories: the board's memories for data, where there are several.
     """
 
     flash: Mapping[str, int]
     ram: Mapping[str, int]
     flash_budget: int | None
     ram_budget: int | None
+    memories: tuple[Memory, ...] = ()
 
     @property
     def flash_bytes(self) -> int:
@@ -62,6 +81,7 @@ class Sizes:
             "ram_bytes": self.ram_bytes,
             "ram_budget": self.ram_budget,
             "ram_by": dict(self.ram),
+            "memories": {memory.name: memory.to_json() for memory in self.memories},
         }
 
 
@@ -78,20 +98,33 @@ def measure(elf: Path, board: Board) -> Sizes:
     image = read_elf(elf)
     flash: Counter[str] = Counter()
     ram: Counter[str] = Counter()
+    held: dict[str, Counter[str]] = {region.name: Counter() for region in board.data_regions}
     for section in image.sections:
         if section.name.endswith("_dummy"):
             continue  # ESP-IDF's holes in the address space
         if section.is_writable:
-            ram += _parts(image, section, _RAM_PARTS, _rest_of_ram(section))
+            parts = _parts(image, section, _RAM_PARTS, _rest_of_ram(section))
+            ram += parts
+            for region in board.data_regions:
+                if region.origin <= section.address < region.origin + region.size:
+                    held[region.name] += parts
             flash["data"] += section.size if section.is_loaded else 0
         else:
             flash += _parts(image, section, _FLASH_PARTS, _rest_of_flash(section))
     return Sizes(
         _ordered(flash, ("weights", "tables", "code", "constants", "data", "other")),
-        _ordered(ram, ("arena", "frame", "state", "link", "stack", "other")),
+        _ordered(ram, _RAM_ORDER),
         None if board.flash_bytes == UNLIMITED else board.flash_bytes,
-        None if board.ram_bytes == UNLIMITED else board.ram_bytes,
+        sum(region.size for region in board.data_regions) or None,
+        _memories(board, held),
     )
+
+
+def _memories(board: Board, held: Mapping[str, Mapping[str, int]]) -> tuple[Memory, ...]:
+    regions = board.data_regions
+    if len(regions) < 2:
+        return ()
+    return tuple(Memory(r.name, r.size, _ordered(held[r.name], _RAM_ORDER)) for r in regions)
 
 
 def check_budget(sizes: Sizes, board: Board) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,7 @@ def write_model(
     detector: DetectorCode | None = None,
     prefix: str = "vad_model",
     identity: Identity = UNKNOWN,
+    sections: Mapping[str, str] | None = None,
 ) -> tuple[Path, ...]:
     """Writes the generated C of a plan into `out`; returns the files.
 
@@ -112,6 +113,8 @@ def write_model(
         detector: its tables and macros, or None for the network alone.
         prefix: of names and files; `vad_model` unless one program holds several models.
         identity: what the firmware says of itself.
+        sections: of the linker script, for the buffers "arena" and "detector"; "" or none leaves
+            one where variables lie.
     """
     env = environment()
     weights = (
@@ -139,6 +142,7 @@ def write_model(
         "weights": weights,
         "weights_macro": weights.upper(),
         "plan": plan,
+        "places": {name: _place((sections or {}).get(name, "")) for name in ("arena", "detector")},
         "input": first,
         "input_table": input_table,
         "input_observed": [i for i, v in enumerate(plan.program.outputs) if v == 0],
@@ -170,6 +174,10 @@ def write_model(
         path.write_text(text, encoding="utf-8", newline="\n")
         written.append(path)
     return (*written, write_identity(out, identity))
+
+
+def _place(section: str) -> str:
+    return f'__attribute__((section("{section}")))' if section else ""
 
 
 def _id(index: int) -> str:

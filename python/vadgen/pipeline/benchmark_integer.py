@@ -21,7 +21,7 @@ from vadgen.build.icount import count
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import load_rgb
 from vadgen.pipeline.backbone import Backbone, features, open_network
-from vadgen.pipeline.budget import check_plan, limited, plan_for
+from vadgen.pipeline.budget import check_plan, limited, plan_for, sections
 from vadgen.pipeline.calibrate import batches_of
 from vadgen.pipeline.compiler import build_firmware, write_generated
 from vadgen.pipeline.data import Region
@@ -113,7 +113,12 @@ def _firmware(
     with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
         work = Path(name)
         generated = write_generated(
-            work, plan, shipped.source, input_table=shipped.input_table, detector=shipped.code()
+            work,
+            plan,
+            shipped.source,
+            input_table=shipped.input_table,
+            detector=shipped.code(),
+            sections=sections(plan, board),
         )
         firmware = build_firmware(work, board, generated)
         counted = firmware.elf is not None and board.emulator is not None

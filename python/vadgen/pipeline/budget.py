@@ -11,6 +11,7 @@ from vadgen.board import UNLIMITED, Board
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Program, lower
 from vadgen.pipeline.detector import Detector, estimate
+from vadgen.plan.memory import Room, buffers_of, most_rows, place, rooms_of
 from vadgen.plan.planner import Plan, least_arena, least_constant_bytes, make_plan
 from vadgen.recipe import PadimOptions, Recipe
 from vadgen.ref.roi import Inside
@@ -61,7 +62,7 @@ def _plan(
     program: Program, board: Board, state_bytes: int | None, table_bytes: int, fills: bool
 ) -> Plan:
     flash_bytes = board.flash_bytes - CODE_BYTES - table_bytes
-    ram_bytes = arena_budget(program, board)
+    ram_bytes = arena_budget(program, board, state_bytes or 0)
     return make_plan(program, board.kernels, state_bytes, ram_bytes, flash_bytes, fills)
 
 
@@ -83,9 +84,20 @@ def table_budget(program: Program, board: Board) -> int:
     return left
 
 
-def arena_budget(program: Program, board: Board) -> int:
-    """RAM that the plan may take: what the board has beside the stack and the firmware's own."""
-    return board.ram_bytes - program.values[0].row_bytes - board.stack_bytes - OTHER_RAM_BYTES
+def rooms(program: Program, board: Board) -> tuple[Room, ...]:
+    """The board's memories beside the stack and the firmware's own."""
+    return rooms_of(board, program.values[0].row_bytes + board.stack_bytes + OTHER_RAM_BYTES)
+
+
+def arena_budget(program: Program, board: Board, state_bytes: int = 0) -> int:
+    """RAM that a plan with so large a detector's state may take in all."""
+    return most_rows(rooms(program, board), state_bytes) + state_bytes
+
+
+def sections(plan: Plan, board: Board) -> dict[str, str]:
+    """The section of each buffer; none for a plan that does not fit, which others refuse."""
+    placed = place(buffers_of(plan), rooms(plan.program, board)) or {}
+    return {name: room.section for name, room in placed.items()}
 
 
 def bank_limits(program: Program, board: Board, recipe: Recipe) -> Limits:
@@ -102,7 +114,7 @@ def bank_limits(program: Program, board: Board, recipe: Recipe) -> Limits:
     default = UNLIMITED if recipe.patchcore.codes else max(program.macs, LEAST_INSTRUCTIONS)
     return Limits(
         table_budget(program, board),
-        arena_budget(program, board) - least_arena(program, board.kernels),
+        most_rows(rooms(program, board), least_arena(program, board.kernels)),
         recipe.patchcore.instructions or default,
         recipe.patchcore.bank_bytes,
     )
@@ -210,7 +222,8 @@ def _shortage(plan: Plan, table_bytes: int, board: Board) -> str:
     """Which memory is short and by how many bytes, or ""."""
     weights = plan.constant_bytes
     flash = weights + table_bytes + CODE_BYTES
-    ram = board.ram_bytes - arena_budget(plan.program, board) + plan.arena_bytes
+    budget = arena_budget(plan.program, board, plan.arena_bytes - plan.rows_bytes)
+    ram = board.ram_bytes - budget + plan.arena_bytes
     parts = (
         ("flash", flash, board.flash_bytes, "weights", weights, "tables", table_bytes),
         (
@@ -218,7 +231,7 @@ def _shortage(plan: Plan, table_bytes: int, board: Board) -> str:
             ram,
             board.ram_bytes,
             "rows",
-            plan.arena_bytes - plan.state_bytes,
+            plan.rows_bytes,
             "detector",
             plan.state_bytes,
         ),

@@ -25,7 +25,7 @@ from vadgen.detectors.picker import Judged
 from vadgen.emit.model import ABI
 from vadgen.pipeline.backbone import network_digest, open_network
 from vadgen.pipeline.bank import bank_of, search_parts
-from vadgen.pipeline.budget import check_plan, limited, plan_for, settle
+from vadgen.pipeline.budget import check_plan, limited, plan_for, sections, settle
 from vadgen.pipeline.cache import remembered
 from vadgen.pipeline.calibrate import Calibrated
 from vadgen.pipeline.compiler import (
@@ -190,6 +190,7 @@ def _make(
         input_table=shipped.input_table,
         detector=shipped.code(),
         identity=make_identity(work, board, shipped.program, shipped.reference),
+        sections=sections(plan, board),
     )
 
     progress.step("Compile and run on this computer")

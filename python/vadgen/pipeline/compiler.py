@@ -25,7 +25,7 @@ from vadgen.build.tools import tool_versions
 from vadgen.emit.model import ABI, write_model
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Program, lower
-from vadgen.pipeline.budget import limited, plan_for
+from vadgen.pipeline.budget import limited, plan_for, sections
 from vadgen.pipeline.identity import make_identity
 from vadgen.pipeline.manifest import sha256_file, write_json, write_manifest
 from vadgen.pipeline.parity import Agreement, Run, compare, from_host, from_responses
@@ -114,7 +114,9 @@ def compile_model(
         identity = make_identity(
             work, board, program, lambda x: reference_run(program, x.view(np.int8))
         )
-        generated = write_generated(work, plan, tflite.name, identity=identity)
+        generated = write_generated(
+            work, plan, tflite.name, identity=identity, sections=sections(plan, board)
+        )
         rows = explain_plan(plan)
         write_json(work / "plan.json", rows)
         images = random_inputs(program)

@@ -37,8 +37,8 @@ class Plan:
         segments: the cuts, in order.
         rings: by value index.
         scratch_offsets: by node index, where its kernel finds its scratch; only those that use it.
-        state_offset: where the detector's state lies.
-        arena_bytes: all of the above.
+        rows_bytes: of rings and scratch, which lie in one buffer.
+        arena_bytes: that and the detector's state.
         scratch_bytes: the most that a kernel uses.
         state_bytes: what the detector keeps.
     """
@@ -49,7 +49,7 @@ class Plan:
     segments: tuple[Segment, ...]
     rings: Mapping[int, Ring]
     scratch_offsets: Mapping[int, int]
-    state_offset: int
+    rows_bytes: int
     arena_bytes: int
     scratch_bytes: int
     state_bytes: int
@@ -356,9 +356,8 @@ def _place(
     scratch: Sequence[int],
     state_bytes: int,
 ) -> Plan:
-    end = len(segments) - 1
     segment_of = {i: s for s, seg in enumerate(segments) for i in range(seg.first, seg.last + 1)}
-    blocks = [Block("state", state_bytes, 0, end)] if state_bytes else []
+    blocks: list[Block] = []
     rows = {}
     for value in program.values:
         made_in = segment_of[simulator.producer[value.index]]
@@ -375,7 +374,8 @@ def _place(
         need = max(scratch[segment.first : segment.last + 1])
         if need:
             blocks.append(Block(f"scratch {i}", need, i, i))
-    offsets, arena_bytes = place(blocks)
+    offsets, placed = place(blocks)
+    rows_bytes = placed + align(max((call.reads_past for call in calls), default=0))
     rings = {
         v.index: Ring(
             offsets[str(v.index)], pitch[v.index], rows[v.index], v.rows, planes.get(v.index)
@@ -389,8 +389,8 @@ def _place(
         segments,
         rings,
         {n.index: offsets[f"scratch {segment_of[n.index]}"] for n in nodes if scratch[n.index]},
-        offsets.get("state", 0),
-        arena_bytes + align(max((call.reads_past for call in calls), default=0)),
+        rows_bytes,
+        rows_bytes + align(state_bytes),
         max(scratch),
         state_bytes,
     )

@@ -19,7 +19,7 @@ static void keep_row(void *user, int32_t output, int32_t y, const int8_t *data, 
         static uint32_t offsets[] = macro##_OUTPUT_OFFSETS;                                        \
         static prefix##_t model;                                                                   \
         const vad_observer_t observer = {keep_row, offsets};                                       \
-        prefix##_begin(&model, arena, &observer);                                                  \
+        prefix##_begin(&model, arena, NULL, &observer);                                            \
         for (int32_t y = 0; y < macro##_INPUT_HEIGHT; y++) {                                       \
             const size_t bytes = macro##_INPUT_WIDTH * macro##_INPUT_CHANNELS;                     \
             if (vad_port_read(row, bytes) != bytes || prefix##_feed_row(&model, row) != VAD_OK) {  \

@@ -53,7 +53,9 @@ __attribute__((noinline)) void vad_model_step_01(vad_model_t *m, const uint8_t *
     }
 }
 
-void vad_model_begin(vad_model_t *m, uint8_t *arena, const vad_observer_t *observer) {
+void vad_model_begin(vad_model_t *m, uint8_t *arena, uint8_t *memory,
+                     const vad_observer_t *observer) {
+    memory[VAD_MODEL_DETECTOR_BYTES - 1] = 0;
     *m = (vad_model_t){.arena = (int8_t *)arena, .observer = observer};
 }
 

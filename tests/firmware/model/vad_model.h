@@ -12,6 +12,11 @@
 #ifndef VAD_MODEL_ARENA_BYTES
 #define VAD_MODEL_ARENA_BYTES 4096
 #endif
+#define VAD_MODEL_DETECTOR_BYTES 64
+#ifndef VAD_MODEL_ARENA_PLACE
+#define VAD_MODEL_ARENA_PLACE
+#define VAD_MODEL_DETECTOR_PLACE
+#endif
 #define VAD_MODEL_CELL_ROWS 2
 #define VAD_MODEL_CELL_COLS 2
 #define VAD_MODEL_THRESHOLD 2100u
@@ -23,7 +28,8 @@ typedef struct vad_model {
     uint32_t cells[VAD_MODEL_CELL_ROWS * VAD_MODEL_CELL_COLS];
 } vad_model_t;
 
-void vad_model_begin(vad_model_t *m, uint8_t *arena, const vad_observer_t *observer);
+void vad_model_begin(vad_model_t *m, uint8_t *arena, uint8_t *memory,
+                     const vad_observer_t *observer);
 vad_status_t vad_model_feed_row(vad_model_t *m, const uint8_t *row);
 vad_status_t vad_model_result(const vad_model_t *m, vad_result_t *result);
 
