@@ -180,10 +180,9 @@ def _kind_of(option: Options) -> Options:
 
 
 def is_open(given: Given) -> bool:
-    """Whether anything is left to choose."""
-    codes = () if given.search == "flat" else (given.n_subspaces, given.rotate)
-    tables = (given.small_tables,) if given.bits == 4 and given.search != "pqnn" else ()
-    return given.search == "auto" or None in (given.n_codes, given.bits, *codes, *tables)
+    """Whether anything is left to choose; a bank whose sizes are all named is taken as it is."""
+    sizes = (given.n_codes, given.bits) + (() if given.search == "flat" else (given.n_subspaces,))
+    return given.search == "auto" or None in sizes
 
 
 def _shrunk(option: Options, n_codes: int) -> Options:
