@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +108,11 @@ def _with_path() -> dict[str, str]:
     import os
 
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def test_the_workflow_builds_every_real_board() -> None:
+    path = Path(__file__).parents[2] / ".github" / "workflows" / "boards.yml"
+    listed = re.search(r"board: \[([^\]]+)\]", path.read_text())
+    assert listed is not None
+    real = [name for name in list_boards() if not load_board(name).is_in_project]
+    assert listed[1].split(", ") == real
