@@ -159,8 +159,13 @@ def test_a_line_that_ends_is_an_error(served: Served, images: NDArray[np.uint8])
 def test_a_port_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         number = free.getsockname()[1]
-    for name in (f"socket://127.0.0.1:{number}", "/dev/ttyNone7", "socket://nonsense", "a://b"):
-        with pytest.raises(VadgenError, match="cannot be opened"):
+    for name, why in (
+        (f"socket://127.0.0.1:{number}", "Connection refused"),
+        ("/dev/ttyNone7", "No such file or directory"),
+        ("socket://nonsense", "it is no address"),
+        ("a://b", "invalid URL"),
+    ):
+        with pytest.raises(VadgenError, match=f"{name} cannot be opened: {why}"):
             Port(name)
 
 
@@ -248,6 +253,7 @@ def test_verbs_over_the_serial_port(tmp_path: Path, capfd: Any) -> None:
         assert "runs another model" in error and "qemu_m4" in error and "vadgen flash" in error
     assert "cannot be opened" in fails(capfd, Exit.INPUT, "verify", out, "--on", port)
     fails(capfd, Exit.INPUT, "emulate", out, "--listen", "nowhere")
+    fails(capfd, Exit.INPUT, "device", out, "--port", port, "--threshold", "-4")
 
 
 def test_scores_of_a_boards_own_are_shown(tmp_path: Path) -> None:

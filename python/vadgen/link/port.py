@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from types import TracebackType
 from typing import Any
@@ -52,6 +53,10 @@ class Port:
                 "pip install pyserial",
                 Exit.TOOL_MISSING,
             ) from None
+        if name.startswith("socket:") and not re.fullmatch(r"socket://[^/]+:\d{1,5}", name):
+            raise VadgenError(
+                f"{name} cannot be opened: it is no address", "write it as socket://host:port"
+            )
         self.name = name
         self._errors = (serial.SerialException, OSError)
         try:
@@ -116,5 +121,5 @@ class Port:
 
 def _reason(error: Exception) -> str:
     """The system's words where pyserial wraps them."""
-    inner = re.search(r"\[Errno \d+\] ([^:'\"]+)", str(error))
-    return inner[1].strip() if inner else str(error) or type(error).__name__
+    numbers = re.findall(r"\[Errno (\d+)\]", str(error))
+    return os.strerror(int(numbers[-1])) if numbers else str(error) or type(error).__name__

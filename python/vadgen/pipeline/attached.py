@@ -162,6 +162,8 @@ def device(
         VadgenError: as `attached`.
     """
     manifest = read_manifest(out)
+    if threshold is not None and not 0 <= threshold < 2**32:
+        raise VadgenError(f"{threshold:,} is no score", "a threshold is 0 to 4,294,967,295")
     name = port or only_port()
     with attached(out, name) as board:
         if reset:
