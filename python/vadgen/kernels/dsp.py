@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import lru_cache
 
 import numpy as np
@@ -73,7 +74,7 @@ def _pixels(layer: Conv2d, program: Program, room: int) -> int:
 def _takes_conv2d(layer: Conv2d, program: Program) -> bool:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
     return (
-        out.channels % 2 == 0
+        out.channels >= 2
         and 16 * _quads(layer) <= _ROOM
         and max(layer.kernel_h, layer.kernel_w, layer.stride_w, layer.pad_left) < 256
         and max(source.width, source.channels, out.width, out.channels) < 1 << 16
@@ -103,16 +104,18 @@ def _conv2d(
     patch = (layer.kernel_h + 1) * layer.kernel_w * source.channels
     finish = "planes" if writes else "rows" if short else "signed"
     variant = quads if quads in _UNROLLED[finish] else "any"
+    stream = _stream(_paired(channels), short, source.zero_point, _order(layer), writes)
     return call(
         "vad_pointwise_dsp" if pointwise else "vad_conv2d_dsp",
         8 * quads * pixels + 16 + 16 * quads + (0 if pointwise else 4 * layer.kernel_h + patch),
         "vad_conv2d_dsp",
-        stream=_stream(channels, short, source.zero_point, _order(layer), writes),
+        stream=stream,
         dots=f"vad_dsp_dots_{variant}_{finish}",
         in_width=source.width,
         in_channels=source.channels,
         out_width=out.width,
         out_channels=out.channels,
+        pair=stream.shape[1],
         quads=quads,
         pixels=pixels,
         plane=writes.plane if writes else 0,
@@ -123,6 +126,14 @@ def _conv2d(
         pad_left=layer.pad_left,
         in_zero_point=source.zero_point,
     )
+
+
+def _paired(channels: Channels) -> Channels:
+    """An odd channel at the end comes with a copy of the one before it."""
+    count = len(channels.bias)
+    order = np.arange(count) if count % 2 == 0 else np.r_[: count - 1, count - 2, count - 1]
+    values = (getattr(channels, field.name)[order] for field in fields(Channels))
+    return Channels(*values)
 
 
 def _stream(
@@ -175,8 +186,7 @@ def _takes_depthwise(layer: DepthwiseConv2d, program: Program) -> bool:
         and layer.kernel_h in (3, 5)
         and layer.stride_w in (1, 2)
         and max(source.width, out.width) < 1 << 15
-        and out.channels < 1 << 16
-        and out.channels % 4 == 0
+        and 4 <= out.channels < 1 << 16
         and _channels(layer, program) is not None
     )
 

@@ -1,6 +1,7 @@
 /* CONV_2D on cores with the DSP extension; numpy twin: ref/conv2d.py.
  *
- * Output channels go in pairs. The stream holds for each pair, in words:
+ * Output channels go in pairs; a last odd one is done together with the one before it, once more.
+ * The stream holds for each pair, in words:
  *     signed: multiplier, constant (first channel), multiplier, constant (second channel)
  *     short:  both multipliers, both constants (int16 each)
  *     both shifts (a byte each), both biases
@@ -27,7 +28,8 @@ typedef struct {
     uint16_t in_width;
     uint16_t in_channels;
     uint16_t out_width;
-    uint16_t out_channels; /* a multiple of 2 */
+    uint16_t out_channels; /* at least 2 */
+    uint16_t pair;         /* words of a pair in the stream */
     uint16_t quads;        /* weights of an output channel by four, the last filled with zeros */
     uint16_t pixels;       /* output pixels at a time, even */
     uint16_t plane;        /* pixels of an output plane with its margins; 0: int8 rows */

@@ -39,7 +39,7 @@ typedef struct {
 void vad_depthwise_dsp_planes(const vad_depthwise_dsp_t *op, const int8_t *const *rows, int8_t *out,
                               void *scratch);
 
-/* Input rows are int8 pixels, channels a multiple of 4. scratch: 8 * size * plane bytes. */
+/* Input rows are int8 pixels, at least 4 channels. scratch: 8 * size * plane bytes. */
 void vad_depthwise_dsp_rows(const vad_depthwise_dsp_t *op, const int8_t *const *rows, int8_t *out,
                             void *scratch);
 

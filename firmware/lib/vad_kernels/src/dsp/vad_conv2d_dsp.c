@@ -27,7 +27,7 @@ static void multiply(const vad_conv2d_dsp_t *op, const uint32_t *pixels, const u
                      uint32_t *weights, int32_t first, int32_t count, int8_t *out) {
     const uint32_t plane_bytes = 2u * op->plane;
     const uint32_t lone = plane_bytes == 0 ? (uint32_t)count % 2 : 0;
-    const vad_dsp_dots_t dots = {
+    vad_dsp_dots_t dots = {
         .pixels = pixels,
         .pixels_whole = end - lone * 4 * op->quads,
         .pixels_end = end,
@@ -40,6 +40,12 @@ static void multiply(const vad_conv2d_dsp_t *op, const uint32_t *pixels, const u
         .weights_end = weights + 4 + 4 * op->quads,
     };
     op->dots(&dots);
+    if (op->out_channels % 2 != 0) {
+        dots.out += (uint32_t)(op->out_channels - 2) * (dots.out_next / 2);
+        dots.stream += dots.n_pairs * op->pair;
+        dots.n_pairs = 1;
+        op->dots(&dots);
+    }
 }
 
 void vad_pointwise_dsp(const vad_conv2d_dsp_t *op, const int8_t *const *rows, int8_t *out,

@@ -88,6 +88,11 @@ static void run_four(const vad_depthwise_dsp_t *op, const int16_t *const *rows, 
     run(op, rows, next, constants, first, FOUR, out);
 }
 
+/* The channel from which on there are FOUR: a last rest is done together with some before it. */
+static int32_t four_from(const vad_depthwise_dsp_t *op, int32_t channel) {
+    return channel + FOUR <= op->channels ? channel : op->channels - FOUR;
+}
+
 void vad_depthwise_dsp_planes(const vad_depthwise_dsp_t *op, const int8_t *const *rows, int8_t *out,
                               void *scratch) {
     const int16_t *planes[5];
@@ -102,10 +107,12 @@ void vad_depthwise_dsp_planes(const vad_depthwise_dsp_t *op, const int8_t *const
         return;
     }
     for (int32_t c = 0; c < op->channels; c += FOUR) {
-        run_four(op, planes, next, c, out);
+        const int32_t first = four_from(op, c);
+        const int16_t *here[5];
         for (int32_t i = 0; i < op->size; i++) {
-            planes[i] += FOUR * next[i] / 2;
+            here[i] = planes[i] + first * next[i] / 2;
         }
+        run_four(op, here, next, first, out);
     }
 }
 
@@ -136,11 +143,12 @@ void vad_depthwise_dsp_rows(const vad_depthwise_dsp_t *op, const int8_t *const *
         next[i] = 2 * op->plane;
     }
     for (int32_t c = 0; c < op->channels; c += FOUR) {
+        const int32_t first = four_from(op, c);
         for (int32_t i = 0; i < op->size; i++) {
             if (rows[i] != NULL) {
-                spread(op, rows[i] + c, spare + 4 * i * op->plane);
+                spread(op, rows[i] + first, spare + 4 * i * op->plane);
             }
         }
-        run_four(op, planes, next, c, out);
+        run_four(op, planes, next, first, out);
     }
 }

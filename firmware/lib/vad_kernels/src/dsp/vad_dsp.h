@@ -61,7 +61,7 @@ void vad_dsp_widen_stem(const int8_t *const *rows, uint32_t step, uint32_t n_pix
                         uint32_t is_b);
 
 /* Four channels of pairs of int8 pixels, `channels` bytes apart, to four planes of int16,
- * plane_bytes apart. in: 4-byte aligned. */
+ * plane_bytes apart. */
 void vad_dsp_spread(const int8_t *in, uint32_t channels, uint32_t n_pairs, int16_t *plane,
                     uint32_t plane_bytes);
 
