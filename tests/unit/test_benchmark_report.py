@@ -17,7 +17,7 @@ from vadgen.benchmark.contamination import Draw
 from vadgen.benchmark.plots import plots
 from vadgen.benchmark.store import write_row
 from vadgen.benchmark.tables import tables
-from vadgen.report.figures import BarPlot, Plot, Point, ScatterPlot
+from vadgen.report.figures import BarPlot, Plot, Point, Scatter, ScatterPlot
 
 CELL = Cell("mvtec", "transistor", "tiny", "random", 64, "padim", 0.0, False, 0)
 
@@ -100,7 +100,7 @@ def test_tables_have_means_spreads_and_the_thesis_beside_them() -> None:
         ("0.2", "0.950", "21.0", "20.0", "20.0"),
     ]
     dirty = made["contamination"]
-    assert any("takes too many" in r[6] for r in dirty.rows)
+    assert "Not possible: takes too many anomalies." in dirty.note
     assert all(len(r) == len(table.head) for table in made.values() for r in table.rows)
 
 
@@ -117,13 +117,16 @@ def test_plots_that_the_rows_can_fill() -> None:
     made = {plot.name: plot for plot in plots(ROWS)}
     assert set(made) == {
         "figure_3_4", "figure_3_5", "figure_4_1", "contamination", "figure_8_1", "figure_8_2",
-        "pareto_flash", "pareto_instructions", "pareto_model",
+        "pareto_firmware", "pareto_model",
     }  # fmt: skip
     bars = made["figure_3_4"]
     assert isinstance(bars, BarPlot) and len(bars.panels) == 4
     by_name = {b.name: b for b in bars.panels[2].bars}
     assert by_name["tiny padim"].values == (pytest.approx(0.91),)
     assert by_name["thesis"].values == (0.886,)
+    front = made["pareto_firmware"]
+    assert isinstance(front, ScatterPlot) and len(front.panels) == 2
+    assert {p.name for p in front.panels[0].points} == {"tiny padim_int8", "tiny patchcore_int8"}
     ranges = made["figure_4_1"]
     assert isinstance(ranges, BarPlot) and ranges.panels[0].groups == ("none", "2 to 5 %")
     lines = made["contamination"]
@@ -138,7 +141,7 @@ def test_plots_that_the_rows_can_fill() -> None:
 def test_the_front_holds_what_nothing_beats() -> None:
     places = {"a": (1, 0.8), "b": (2, 0.7), "c": (3, 0.9), "d": (3, 0.85), "e": (9, 0.9)}
     points = tuple(Point(name, "kind", x, y) for name, (x, y) in places.items())
-    front = ScatterPlot("p", "t", "x", "x", "y", points).front()
+    front = Scatter("x", points).front()
     assert [p.name for p in front] == ["a", "c"]
 
 
@@ -158,7 +161,7 @@ def test_report_on_a_study(
     folder = tmp_path / "report"
     page = (folder / "report.html").read_text()
     assert "&lt;b&gt;" in page and "<b>" not in page
-    assert page.count("data:image/png") == 10, "nine plots, one picture that is there"
+    assert page.count("data:image/png") == 9, "eight plots, one picture that is there"
     assert "http" not in page.replace("http-equiv", "")
     assert "Table 8.1" in (folder / "report.md").read_text()
     with (folder / "rows.csv").open(newline="") as file:

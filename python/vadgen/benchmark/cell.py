@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from vadgen.benchmark.contamination import Draw
 from vadgen.benchmark.metrics import Metrics
@@ -43,6 +43,11 @@ class Cell:
         """16 hexadecimal digits that name the cell and the file of its row."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def uncontaminated(self) -> Cell:
+        """What cells share that differ in contamination, guard and seed alone."""
+        return replace(self, contamination=0.0, guard=False, seed=0)
 
     @property
     def title(self) -> str:

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from vadgen.benchmark import thesis
-from vadgen.benchmark.cell import Cell, Row
+from vadgen.benchmark.cell import Row
 from vadgen.benchmark.tables import Spread, Summary, family_of, spread_of, summarize
-from vadgen.report.figures import BarPlot, Bars, Line, Panel, Plot, Point, ScatterPlot
+from vadgen.report.figures import BarPlot, Bars, Line, Panel, Plot, Point, Scatter, ScatterPlot
 
 _PANELS = {
     "image_f1": "image F1 (oracle)",
@@ -96,13 +96,13 @@ def _thesis_bars(
 
 def _contamination(rows: Sequence[Row], found: Sequence[Summary]) -> Iterable[Plot | BarPlot]:
     """Figure 4.1 by ranges of c as in the thesis, and image AUROC by p with and without guard."""
-    swept = {_without_p(row.cell) for row in rows if row.cell.contamination}
+    swept = {row.cell.uncontaminated for row in rows if row.cell.contamination}
     if not swept:
         return
-    by_range = _by_range([row for row in rows if _without_p(row.cell) in swept])
+    by_range = _by_range([row for row in rows if row.cell.uncontaminated in swept])
     if by_range is not None:
         yield by_range
-    found = [s for s in found if _without_p(s.cell) in swept]
+    found = [s for s in found if s.cell.uncontaminated in swept]
     detectors = tuple(dict.fromkeys(s.cell.detector for s in found))
     lines = []
     guarded = {s.cell.detector for s in found if s.cell.guard}
@@ -165,11 +165,6 @@ def _by_range(rows: Sequence[Row]) -> BarPlot | None:
     )
 
 
-def _without_p(cell: Cell) -> Cell:
-    """What cells share that differ in contamination, guard and seed alone."""
-    return replace(cell, contamination=0.0, guard=False, seed=0)
-
-
 def _times(clean: Sequence[Summary]) -> BarPlot | None:
     """Figure 8.1: PaDiM's fit and scoring times, with the whole covariance and its diagonal."""
     pairs = _padim_pairs(clean)
@@ -221,34 +216,35 @@ def _diagonal(clean: Sequence[Summary]) -> BarPlot | None:
 
 def _fronts(clean: Sequence[Summary]) -> Iterable[ScatterPlot]:
     """Image AUROC against what it takes: flash and instructions of integers, bytes of all."""
-    for name, label, unit in (
-        ("flash_bytes", "flash of the firmware", "bytes"),
-        ("instructions", "instructions for one picture", "count"),
-        ("model_bytes", "bytes of the detector, beside the backbone", "bytes"),
-    ):
-        groups: dict[tuple[str, str], list[Summary]] = {}
-        for s in clean:
-            if name in s.figures and "image_auroc" in s.figures:
-                groups.setdefault((s.cell.backbone, s.cell.detector), []).append(s)
-        points = tuple(
-            Point(
-                f"{backbone} {detector}",
-                detector,
-                float(np.mean([s.figures[name].mean for s in mine])),
-                float(np.mean([s.figures["image_auroc"].mean for s in mine])),
-            )
-            for (backbone, detector), mine in groups.items()
+    text = "Means over categories and seeds; the line joins what nothing beats."
+    flash = _scatter(clean, "flash_bytes", "flash of the firmware", "bytes")
+    work = _scatter(clean, "instructions", "instructions for one picture", "count")
+    model = _scatter(clean, "model_bytes", "bytes of the detector, beside the backbone", "bytes")
+    firmware = tuple(panel for panel in (flash, work) if panel is not None)
+    if firmware:
+        title = "Pareto: image AUROC against flash and instructions"
+        yield ScatterPlot("pareto_firmware", title, text, "image AUROC", firmware)
+    if model is not None:
+        title = "Pareto: image AUROC against the detector's size"
+        yield ScatterPlot("pareto_model", title, text, "image AUROC", (model,))
+
+
+def _scatter(clean: Sequence[Summary], name: str, label: str, unit: str) -> Scatter | None:
+    """A point a backbone and detector; None with fewer than two."""
+    groups: dict[tuple[str, str], list[Summary]] = {}
+    for s in clean:
+        if name in s.figures and "image_auroc" in s.figures:
+            groups.setdefault((s.cell.backbone, s.cell.detector), []).append(s)
+    points = tuple(
+        Point(
+            f"{backbone} {detector}",
+            detector,
+            float(np.mean([s.figures[name].mean for s in mine])),
+            float(np.mean([s.figures["image_auroc"].mean for s in mine])),
         )
-        if len(points) > 1:
-            yield ScatterPlot(
-                f"pareto_{name.removesuffix('_bytes')}",
-                f"Image AUROC against {label}",
-                "Means over categories and seeds; the line joins what nothing beats.",
-                label,
-                "image AUROC",
-                points,
-                unit,
-            )
+        for (backbone, detector), mine in groups.items()
+    )
+    return Scatter(label, points, unit) if len(points) > 1 else None
 
 
 def _losses(rows: Sequence[Row]) -> Iterable[Plot]:

@@ -254,7 +254,8 @@ def _backbone(cell: Cell) -> str:
 
 
 def _contamination(found: Sequence[Summary]) -> Table | None:
-    if not any(s.cell.contamination for s in found):
+    swept = {s.cell.uncontaminated for s in found if s.cell.contamination}
+    if not swept:
         return None
     head = (
         "category",
@@ -273,12 +274,12 @@ def _contamination(found: Sequence[Summary]) -> Table | None:
             f"{s.cell.contamination:g}",
             "-" if s.ratio is None else f"{s.ratio:.1%}",
             "-" if s.pixels is None else f"{s.pixels:.2%}",
-            *((s.impossible,) if s.impossible else (show(s.figures.get(n)) for n in _HEADS)),
-            *("" for _ in range(len(_HEADS) - 1) if s.impossible),
+            *(show(s.figures.get(name)) for name in _HEADS),
         )
         for s in found
-        if not s.cell.guard
+        if not s.cell.guard and s.cell.uncontaminated in swept
     ]
+    reasons = dict.fromkeys(s.impossible for s in found if s.impossible)
     return Table(
         "contamination",
         "Contaminated training sets",
@@ -286,7 +287,7 @@ def _contamination(found: Sequence[Summary]) -> Table | None:
         tuple(body),
         "p: anomalies moved from the test set, over the clean training set (eq. 4.1). The share of "
         "anomalies in the training set is then p / (1 + p). c: mean share of defect pixels of the "
-        "moved pictures (eq. 4.2, 4.3).",
+        "moved pictures (eq. 4.2, 4.3)." + "".join(f" Not possible: {why}." for why in reasons),
     )
 
 

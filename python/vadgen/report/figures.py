@@ -113,17 +113,16 @@ class Point:
 
 
 @dataclass(frozen=True)
-class ScatterPlot:
+class Scatter:
     """Points, and a line through those that no other beats: less x and more y is better.
 
-    `x_unit` and the texts are as of `Plot`; x is logarithmic.
+    Attributes:
+        x_label: of the axis, logarithmic when x spans much.
+        points: the points.
+        x_unit: as of `Plot`.
     """
 
-    name: str
-    title: str
-    text: str
     x_label: str
-    y_label: str
     points: tuple[Point, ...]
     x_unit: str = ""
 
@@ -134,6 +133,17 @@ class ScatterPlot:
             if not best or point.y > best[-1].y:
                 best.append(point)
         return tuple(best)
+
+
+@dataclass(frozen=True)
+class ScatterPlot:
+    """Panels of points with one y axis and one legend; the texts are as of `Plot`."""
+
+    name: str
+    title: str
+    text: str
+    y_label: str
+    panels: tuple[Scatter, ...]
 
 
 def check_drawing() -> None:
@@ -191,18 +201,34 @@ def write_bars(plot: BarPlot, folder: Path) -> tuple[Path, Path]:
 
 
 def write_scatter(plot: ScatterPlot, folder: Path) -> tuple[Path, Path]:
-    """Writes `<name>.png` and `<name>.csv` (one line a point: kind, name, x, y, on the front)."""
+    """Writes `<name>.png` and `<name>.csv` (one line a point: panel, kind, name, x, y, front)."""
     check_drawing()
-    front = plot.front()
     numbers = folder / f"{plot.name}.csv"
     with numbers.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["kind", "name", plot.x_label, plot.y_label, "front"])
-        writer.writerows([p.kind, p.name, p.x, p.y, int(p in front)] for p in plot.points)
-    figure, (axes,) = _figure(plot.title, plot.text, 1)
+        writer.writerow(["panel", "kind", "name", "x", plot.y_label, "front"])
+        for panel in plot.panels:
+            front = panel.front()
+            writer.writerows(
+                [panel.x_label, p.kind, p.name, p.x, p.y, int(p in front)] for p in panel.points
+            )
+    figure, grid = _figure(plot.title, plot.text, len(plot.panels))
+    kinds = tuple(dict.fromkeys(p.kind for panel in plot.panels for p in panel.points))
+    for axes, panel in zip(grid, plot.panels, strict=True):
+        _draw_points(axes, panel, kinds)
+        axes.set_ylabel(plot.y_label, color=_INK)
+    handles, names = grid[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower left", ncols=4, fontsize=9, frameon=False)
+    picture = folder / f"{plot.name}.png"
+    figure.savefig(picture, metadata={"Software": None})
+    return picture, numbers
+
+
+def _draw_points(axes: Any, panel: Scatter, kinds: tuple[str, ...]) -> None:
+    front = panel.front()
     axes.plot([p.x for p in front], [p.y for p in front], color=_SOFT, linewidth=1, zorder=1)
-    for i, kind in enumerate(dict.fromkeys(p.kind for p in plot.points)):
-        points = [p for p in plot.points if p.kind == kind]
+    for i, kind in enumerate(kinds):
+        points = [p for p in panel.points if p.kind == kind]
         axes.scatter(
             [p.x for p in points],
             [p.y for p in points],
@@ -212,24 +238,22 @@ def write_scatter(plot: ScatterPlot, folder: Path) -> tuple[Path, Path]:
             s=42,
             zorder=2,
         )
-    for point in front:
-        axes.annotate(
+    for i, point in enumerate(front):
+        text = axes.annotate(
             point.name,
             (point.x, point.y),
-            xytext=(5, -11),
+            xytext=(0, 7 if i % 2 else -13),
             textcoords="offset points",
+            ha="center",
             fontsize=8,
             color=_INK,
         )
-    axes.set_xlabel(plot.x_label, color=_INK)
-    axes.set_ylabel(plot.y_label, color=_INK)
-    _scale(axes.xaxis, axes.set_xscale, True, plot.x_unit, ())
+        text.set_in_layout(False)
+    least, most = (f(p.x for p in panel.points) for f in (min, max))
+    axes.set_xlabel(panel.x_label, color=_INK)
+    _scale(axes.xaxis, axes.set_xscale, most > 8 * least, panel.x_unit, ())
     axes.grid(color=_LINE, linewidth=0.8)
-    axes.margins(x=0.15, y=0.12)
-    figure.legend(loc="outside lower left", ncols=3, fontsize=9, frameon=False)
-    picture = folder / f"{plot.name}.png"
-    figure.savefig(picture, metadata={"Software": None})
-    return picture, numbers
+    axes.margins(x=0.2, y=0.14)
 
 
 def _figure(title: str, text: str, panels: int) -> tuple[Any, list[Any]]:
