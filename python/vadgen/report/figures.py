@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,6 +226,8 @@ def write_scatter(plot: ScatterPlot, folder: Path) -> tuple[Path, Path]:
 
 
 def _draw_points(axes: Any, panel: Scatter, kinds: tuple[str, ...]) -> None:
+    from matplotlib.ticker import MultipleLocator
+
     front = panel.front()
     axes.plot([p.x for p in front], [p.y for p in front], color=_SOFT, linewidth=1, zorder=1)
     for i, kind in enumerate(kinds):
@@ -252,6 +255,8 @@ def _draw_points(axes: Any, panel: Scatter, kinds: tuple[str, ...]) -> None:
     least, most = (f(p.x for p in panel.points) for f in (min, max))
     axes.set_xlabel(panel.x_label, color=_INK)
     _scale(axes.xaxis, axes.set_xscale, most > 8 * least, panel.x_unit, ())
+    if panel.x_unit == "bytes" and least < most <= 8 * least:
+        axes.xaxis.set_major_locator(MultipleLocator(2 ** math.ceil(math.log2((most - least) / 4))))
     axes.grid(color=_LINE, linewidth=0.8)
     axes.margins(x=0.2, y=0.14)
 
