@@ -4,8 +4,8 @@
 
 Synthetic pictures go through a real network's stem (`tiny`, random weights, 64 pixels) as they are
 needed, so that nothing but the fit itself could keep them. Each fit runs in a process of its own;
-told are the bytes that it added to the process at its height, and its processor seconds. PatchCore's
-selection fills the memory that it is given, here 64 MiB, and then reduces what it holds.
+told are the bytes that it added to the process at its height, and its processor seconds.
+PatchCore's selection fills the memory that it is given, here 64 MiB, and then reduces it.
 """
 
 from __future__ import annotations
