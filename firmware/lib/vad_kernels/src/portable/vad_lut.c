@@ -3,7 +3,8 @@
 void vad_lut(const vad_lut_t *op, const int8_t *const *rows, int8_t *out, void *scratch) {
     (void)scratch;
     const int8_t *centre = op->table + 128;
-    for (uint32_t i = 0; i < op->bytes; i++) {
-        out[i] = centre[rows[0][i]];
+    const int8_t *in = rows[0];
+    for (const int8_t *end = in + op->bytes; in != end;) {
+        *out++ = centre[*in++];
     }
 }

@@ -4,7 +4,7 @@ void vad_maximum(const vad_maximum_t *op, const int8_t *const *rows, int8_t *out
     (void)scratch;
     const int8_t *a = rows[0];
     const int8_t *b = rows[1];
-    for (uint32_t i = 0; i < op->bytes; i++) {
-        out[i] = a[i] > b[i] ? a[i] : b[i];
+    for (const int8_t *end = a + op->bytes; a != end; a++, b++) {
+        *out++ = *a > *b ? *a : *b;
     }
 }
