@@ -63,6 +63,8 @@ class Plan:
 # Speed may cost this much more memory than the smallest plan, or this share of its rows: the
 # application has a use for the rest, and planes of ever larger rows save ever less for a byte.
 _SPARE_BYTES, _SPARE_SHARE = 16 * 1024, 8
+# A byte of flash is spent on constants where it saves at least this many instructions an inference.
+_BYTE_WORTH = 80
 _LITTLE_ROOM = 1024
 """Scratch of a kernel where memory is short."""
 
@@ -79,8 +81,9 @@ def make_plan(
 
     Planes make a plan faster and larger. It takes those that save most instructions for their
     bytes, while the arena stays within `ram_bytes` and near the smallest one that is possible.
-    Compact constants make it smaller and slower: where flash is short, it takes those that cost
-    fewest instructions for their bytes. What cannot be kept to is come as near to as can be.
+    Compact constants make it smaller and slower: it takes those that hardly cost instructions for
+    their bytes, and where flash is short the next cheapest. What cannot be kept to is come as near
+    to as can be.
 
     Args:
         program: the integer layers.
@@ -91,8 +94,7 @@ def make_plan(
         fills: whether all of `ram_bytes` may be taken for speed.
     """
     draft = _Draft(program, kernels, state_bytes)
-    if flash_bytes is not None:
-        draft.compact = draft.compacted(flash_bytes)
+    draft.compact = draft.compacted(flash_bytes)
     small = draft.plan({})
     if ram_bytes is not None and small.arena_bytes > ram_bytes:
         draft.room = _LITTLE_ROOM
@@ -154,11 +156,17 @@ class _Draft:
         pairs = enumerate(zip(self.kernels, self.program.layers, strict=True))
         return {i: k.compact(la, self.program) for i, (k, la) in pairs if k.compact is not None}
 
-    def compacted(self, limit: int) -> frozenset[int]:
-        """Layers to keep compact so that all constants fit: those that cost least for a byte."""
-        possible, total = self.possible_compact(), self.constant_bytes
+    def compacted(self, limit: int | None) -> frozenset[int]:
+        """Layers to keep compact: the cheap ones, and so many that all constants fit `limit`."""
+        possible = self.possible_compact()
+        cheap = {i for i, c in possible.items() if c.costs < _BYTE_WORTH * c.saves}
+        if limit is None:
+            return frozenset(cheap)
+        total = self.constant_bytes - sum(possible[i].saves for i in cheap)
         chosen: list[int] = []
-        for i in sorted(possible, key=lambda i: possible[i].costs / possible[i].saves):
+        for i in sorted(
+            possible.keys() - cheap, key=lambda i: possible[i].costs / possible[i].saves
+        ):
             if total <= limit:
                 break
             chosen.append(i)
@@ -168,7 +176,7 @@ class _Draft:
             if total + possible[i].saves <= limit:
                 chosen.remove(i)
                 total += possible[i].saves
-        return frozenset(chosen)
+        return frozenset(cheap.union(chosen))
 
     def possible_planes(self) -> dict[int, Planes]:
         """Values whose maker writes planes, and whose only reader reads them."""
