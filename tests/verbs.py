@@ -11,7 +11,7 @@ from vadgen.errors import Exit
 
 TINY = ("--backbone", "tiny", "--input", "32")
 PADIM = ("--detector", "padim")
-PATCHCORE = ("--detector", "patchcore", "--search", "flat", "--codes", "40")
+PATCHCORE = ("--detector", "patchcore", "--search", "flat", "--codes", "40", "--bits", "8")
 QUANTIZED = ("--detector", "patchcore", "--search", "adc", "--codes", "40", "--bits", "4")
 
 
