@@ -338,6 +338,46 @@ def render_build(obj: Object, paint: Paint) -> list[str]:
     )
 
 
+def _plan(plan: Object, paint: Paint) -> Iterator[str]:
+    """A line a step, under the segment that it runs in: layer by layer, or streamed by rows."""
+    if not plan:
+        return
+    steps = [dict(zip(plan["columns"], row, strict=True)) for row in plan["rows"]]
+    head = ("operator", "output", "layout", "rows", "bytes", "instructions")
+    lines = list(table(head, map(_step, steps), indent=4))
+    yield paint.bold(lines[0])
+    segment = None
+    for step, line in zip(steps, lines[1:], strict=True):
+        if step["segment"] != segment:
+            segment = step["segment"]
+            yield paint.dim(f"  segment {segment}, {_RUNS[step['runs']]}")
+        yield line
+    if any(step["constants"] == "compact" for step in steps):
+        yield paint.dim("  * constants in the small layout, because flash is short")
+
+
+_RUNS = {"streamed": "streamed by rows", "whole": "one operator at a time"}
+
+
+def _step(step: Object) -> tuple[str, ...]:
+    """The cells of a step: its operator's number and its kernel, or what it is."""
+    name = step["operator"]
+    if step["kernel"]:
+        name = f"{name.split()[0]} {step['kernel'].removeprefix('vad_')}"
+        name += "*" if step["constants"] == "compact" else ""
+    kept, rows, n_bytes, count = (
+        step[key] for key in ("rows kept", "rows", "bytes", "instructions")
+    )
+    return (
+        name,
+        step["output"],
+        step["layout"],
+        "" if kept is None else f"{kept}/{rows}" if kept < rows else f"all {rows}",
+        "" if n_bytes is None else show_bytes(n_bytes),
+        "" if count is None else show_count(count),
+    )
+
+
 def render_compile(obj: Object, paint: Paint) -> list[str]:
     """The backbone alone: memory, instructions, parity, the plan when it was asked for."""
     io_bytes = obj.get("io_bytes")
@@ -353,17 +393,16 @@ def render_compile(obj: Object, paint: Paint) -> list[str]:
         else []
     )
     plan: Object = obj.get("explain") or {}
-    rows = list(table(plan["columns"], plan["rows"])) if plan else []
     return _blocks(
         _headline(obj, paint, ("model",)),
-        rows,
+        _plan(plan, paint),
         _parity(obj, paint, "TFLM interpreter"),
         [
             *_memory(obj, paint, "Flash", "flash"),
             *_memory(obj, paint, "RAM", "ram"),
             *frame,
         ],
-        _instructions(obj, paint),
+        _instructions({**obj, "instructions_by": {}} if plan else obj, paint),
         _notes(obj, paint),
         _needs_tool(obj, paint),
         [_row(paint, "Output", short(obj["out"]))],

@@ -7,8 +7,12 @@ import re
 from typing import Any
 
 import pytest
+from graphs import GraphBuilder
 
 from vadgen import render
+from vadgen.lower import lower
+from vadgen.plan.explain import explain_plan
+from vadgen.plan.planner import make_plan
 from vadgen.progress import PlainProgress, RichProgress, SilentProgress, open_progress, show_time
 from vadgen.units import show_bytes, show_count
 
@@ -184,20 +188,32 @@ def test_infer_shows_score_and_share_of_the_threshold() -> None:
 
 
 def test_compile_table_and_what_is_kept_whole() -> None:
+    b = GraphBuilder(3, (1, 224, 224, 3))
+    stem = b.conv(b.input, 96, (3, 3), (2, 2), activation="RELU6")
+    x = b.conv(b.depthwise(stem, activation="RELU6"), 8)
+    program = lower(b.graph(x))
+    plan = make_plan(program, ("dsp", "portable"), ram_bytes=1 << 20, flash_bytes=0, fills=True)
     obj = {
         "board": "qemu_m7",
         "out": "o",
         "ram_bytes": 32_768,
         "io_bytes": 27_648,
         "parity": {"host": True},
-        "explain": {
-            "columns": ["step", "operator", "instructions"],
-            "rows": [[0, "CONV_2D", 120], [11, "ADD", 9]],
-        },
+        "instructions": 12_345_687,
+        "instructions_by": {"00 CONV_2D": 12_345_678, "01 DEPTHWISE_CONV_2D": 9},
+        "explain": explain_plan(plan, {1: 12_345_678, 2: 9}),
     }
     lines = render.render_compile(obj, PLAIN)
-    assert "     0  CONV_2D            120" in lines
-    assert "    11  ADD                  9" in lines
+    table = lines[lines.index("") + 1 :]
+    table = table[: table.index("")]
+    assert max(map(len, table)) <= 80
+    assert table[0].split() == [*"operator output layout rows bytes instructions".split()]
+    assert re.fullmatch(r" +00 conv2d_dsp +112x112x96 +planes +3/112 +.* KiB +12.35 M", table[3])
+    assert re.fullmatch(r" +01 depthwise_dsp_planes\* +112x112x96 +pixels .* +9", table[4])
+    assert table[1] == "  segment 1, streamed by rows"
+    assert "small layout" in table[-1]
+    assert "00 CONV_2D" not in joined(lines)
+    assert "00 CONV_2D" in joined(render.render_compile({**obj, "explain": None}, PLAIN))
     assert any("27 KiB of input and outputs" in line for line in lines)
     assert any("TFLM interpreter" in line for line in lines)
 

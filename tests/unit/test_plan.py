@@ -154,11 +154,18 @@ def test_rings_that_are_a_row_short_are_found_out(seed: int) -> None:
 
 
 def test_the_table_has_a_row_a_step() -> None:
-    plan = make_plan(network(), DSP)
-    table = explain_plan(plan)
-    assert table["columns"][:4] == ["operator", "output", "kernel", "layout"]
-    assert len(table["rows"]) == len(plan.nodes)
-    assert all(len(row) == len(table["columns"]) for row in table["rows"])
-    stem = table["rows"][1]
-    assert stem[1:4] == ["32x32x16", "vad_conv2d_dsp", "planes"]
-    assert stem[-2:] == ["3 of 32", 3 * 16 * 34 * 2]
+    plan = make_plan(network(), DSP, state_bytes=100, flash_bytes=0)
+    table = explain_plan(plan, {1: 77})
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    assert [row["step"] for row in rows] == list(range(len(plan.nodes)))
+    stem = rows[1]
+    assert (stem["output"], stem["kernel"]) == ("32x32x16", "vad_conv2d_dsp")
+    assert (stem["layout"], stem["rows kept"], stem["rows"]) == ("planes", 3, 32)
+    assert (stem["bytes"], stem["instructions"]) == (3 * 16 * 34 * 2, 77)
+    assert (stem["segment"], stem["runs"]) == (1, "streamed")
+    assert {r["constants"] for r in rows if "depthwise" in r["kernel"]} == {"compact"}
+    assert rows[-1]["operator"] == "detector, tap 0" and rows[-1]["bytes"] is None
+    for row in rows:
+        segment = plan.segments[row["segment"] - 1]
+        assert segment.first <= row["step"] <= segment.last
+        assert (row["runs"] == "whole") == (segment.first == segment.last)

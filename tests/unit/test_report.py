@@ -76,6 +76,7 @@ DATA = ReportData(
             Work("01 CONV_2D", "CONV_2D 3x3", "backbone", 300_000),
             Work("PaDiM", "PaDiM", "detector", 100_000),
         ),
+        {"vad_conv2d": 880_000, **{f"small_{i}": 3_000 for i in range(40)}},
         "QEMU 7.2.22, arm-none-eabi-gcc 12.2.1",
     ),
     parity=Parity(("tflm", "host", "emulator"), SAME, 8, 4096),
@@ -409,3 +410,10 @@ def test_a_map_does_not_fade_at_the_edge_of_the_region() -> None:
     drawn = map_of(np.where(inside, 8, 0), inside, 16, 16)
     assert drawn[:, 8:] == pytest.approx(8)
     assert (drawn[:, 0] == 0).all()
+
+
+def test_instructions_by_function() -> None:
+    """The largest by name, and all others in one line."""
+    page = render_report(DATA)
+    assert "vad_conv2d" in page and "small_22" in page and "small_23" not in page
+    assert re.search(r"all others.*51\.0 k", page)

@@ -85,6 +85,7 @@ class Call:
         struct: the parameters' C type.
         header: the header that declares it.
         reads_past: bytes behind an input row that it may read; it does not use them.
+        is_compact: whether its constants are in their small layout.
     """
 
     function: str
@@ -93,6 +94,7 @@ class Call:
     struct: str
     header: str
     reads_past: int = 0
+    is_compact: bool = False
 
     @property
     def constant_bytes(self) -> int:

@@ -31,6 +31,7 @@ from vadgen.pipeline.calibrate import Calibrated
 from vadgen.pipeline.compiler import (
     Firmware,
     build_firmware,
+    by_label,
     check_portable,
     drop_work,
     needs_tool,
@@ -77,6 +78,8 @@ class BuildResult:
     instructions: int | None
     instructions_by: Mapping[str, int]
     search_instructions: Mapping[str, int]
+    instructions_by_operator: Mapping[str, int]
+    instructions_by_function: Mapping[str, int]
     parity: Mapping[str, bool | None]
     parity_by: Mapping[str, Mapping[str, bool | None]]
     parity_images: int
@@ -183,7 +186,6 @@ def _make(
     fills = recipe.ram_budget is not None
     plan = plan_for(shipped.program, board, shipped.detector, fills=fills)
     check_plan(plan, shipped.detector, board, recipe, network, region.mask)
-    write_json(work / "plan.json", explain_plan(plan))
     generated = write_generated(
         work,
         plan,
@@ -331,6 +333,7 @@ def _facts(made: Made) -> dict[str, Any]:
     return {
         "board": board.id,
         "abi": ABI,
+        "plan": explain_plan(made.plan, {} if made.counts is None else made.counts.by_step),
         "recipe": json.loads(recipe),
         "seed": made.recipe.seed,
         "input": made.shipped.input_size,
@@ -371,6 +374,8 @@ def _result(made: Made, target: Path, seconds: float) -> BuildResult:
         None if counts is None else counts.total,
         {} if counts is None or counts.total is None else by_part(made.plan, counts),
         by_search(made),
+        {} if counts is None else by_label(made.plan, counts),
+        {} if counts is None else counts.by_function,
         {name: agreements[name].holds if name in agreements else None for name in RUNNERS},
         {name: agreement.to_json() for name, agreement in agreements.items()},
         len(made.images),

@@ -39,6 +39,8 @@ from vadgen.ref.program import run_program
 
 PARITY_IMAGES = 8
 PORTABLE = ("portable",)
+START = "start of an image"
+"""What comes before the first operator."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class CompileResult:
     macs: int
     instructions: int | None
     instructions_by: Mapping[str, int]
+    instructions_by_function: Mapping[str, int]
     parity: Mapping[str, bool | None]
     parity_images: int
     sizes: Sizes | None
@@ -117,8 +120,6 @@ def compile_model(
         generated = write_generated(
             work, plan, tflite.name, identity=identity, sections=sections(plan, board)
         )
-        rows = explain_plan(plan)
-        write_json(work / "plan.json", rows)
         images = random_inputs(program)
         progress.step("Run the TFLM interpreter and the numpy reference")
         oracle = tflm_run(data, program, images)
@@ -150,12 +151,14 @@ def compile_model(
             check_portable(program, images, reference)
         sizes = firmware.sizes
         write_json(work / "size.json", {} if sizes is None else sizes.to_json())
+        table = explain_plan(plan, {} if counts is None else counts.by_step)
         write_manifest(
             work,
             "compile",
             {
                 "board": board.id,
                 "abi": ABI,
+                "plan": table,
                 "model": {"name": tflite.name, "sha256": sha256_file(tflite)},
                 "tools": tool_versions(board),
             },
@@ -173,10 +176,11 @@ def compile_model(
             program.macs,
             None if counts is None else counts.total,
             {} if counts is None else by_label(plan, counts),
+            {} if counts is None else counts.by_function,
             {"host": host.holds, "emulator": None if emulated is None else emulated.holds},
             len(images),
             sizes,
-            rows if explain else None,
+            table if explain else None,
             None if missing is None else needs_tool(missing, board, target),
             tuple(notes),
             round(time.monotonic() - started, 1),
@@ -360,9 +364,11 @@ def io_bytes(plan: Plan) -> int:
 
 
 def by_label(plan: Plan, counts: Counts) -> dict[str, int]:
-    """Instructions by operator; what no step claims (schedule, set-up) is the rest."""
+    """Instructions by operator, each with its share of the schedule; their sum is the total."""
+    if counts.total is None:
+        return {}
     labels = {node.index: node.label for node in plan.nodes}
-    return {labels[i]: n for i, n in counts.by_step.items()}
+    return {START: counts.before_steps, **{labels[i]: n for i, n in counts.by_step.items()}}
 
 
 def needs_tool(missing: VadgenError, board: Board, out: Path) -> dict[str, str]:

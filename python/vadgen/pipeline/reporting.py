@@ -17,7 +17,7 @@ from vadgen.data.dataset import LabelledImage
 from vadgen.data.images import image_size, load_mask, load_rgb
 from vadgen.errors import VadgenError
 from vadgen.pipeline.bank import OTHER_ROWS, bank_of, other_banks
-from vadgen.pipeline.compiler import needs_tool
+from vadgen.pipeline.compiler import START, needs_tool
 from vadgen.pipeline.evaluation import Evaluation, metrics_json
 from vadgen.recipe import to_toml
 from vadgen.report import html
@@ -196,12 +196,12 @@ def _instructions(made: Made) -> html.Instructions | None:
         )
     rest = counts.total - sum(work.instructions for work in works)
     if rest > 0:
-        works.append(html.Work("start of an image", "set-up", "backbone", rest))
+        works.append(html.Work(START, "set-up", "backbone", rest))
     machine = f"{board.emulator.binary} -M {board.emulator.machine}"
     from vadgen.pipeline.builder import by_search
 
     search = tuple(html.Work(name, name, "detector", n) for name, n in by_search(made).items())
-    return html.Instructions(tuple(works), machine, search)
+    return html.Instructions(tuple(works), counts.by_function, machine, search)
 
 
 def _parity(made: Made) -> html.Parity:

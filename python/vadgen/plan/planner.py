@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vadgen.kernels import find
@@ -227,9 +227,9 @@ class _Draft:
             options["writes"] = planes[layer.output]
         if kernel.takes_room and self.room is not None:
             options["room"] = self.room
-        if i in self.compact:
-            options["compact"] = True
-        return kernel.pack(layer, self.program, **options)
+        if i not in self.compact:
+            return kernel.pack(layer, self.program, **options)
+        return replace(kernel.pack(layer, self.program, compact=True, **options), is_compact=True)
 
     def least_worth(self, plan: Plan, planes: Mapping[int, Planes]) -> int:
         """Of the planes that take part in the fullest segment, those that save least for a byte."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +37,7 @@ _ROLES: dict[Role, tuple[str, str]] = {
 """Class of the style sheet and legend of each role."""
 _N_BINS = 60
 _LOG_FROM = 12.0
+_MOST_FUNCTIONS = 24
 
 
 @dataclass(frozen=True)
@@ -174,11 +175,13 @@ class Instructions:
 
     Attributes:
         works: by step.
+        functions: by function of the firmware, most first.
         machine: names emulator and compiler.
         search: those of the detector's search once more, by what they do; () without a bank.
     """
 
     works: tuple[Work, ...]
+    functions: Mapping[str, int]
     machine: str
     search: tuple[Work, ...] = ()
 
@@ -423,6 +426,7 @@ class _Effort:
     steps: tuple[_WorkBar, ...]
     search: tuple[_WorkBar, ...]
     ruling: str
+    functions: tuple[_WorkBar, ...]
     machine: str
 
 
@@ -712,6 +716,15 @@ def _bank(bank: Bank) -> _BankSection:
     return _BankSection(bank.title, bars, memories, head, rows)
 
 
+def _functions(counts: Mapping[str, int]) -> list[tuple[str, str, int]]:
+    """The largest, and the others in one."""
+    named = [(name, "function", n) for name, n in counts.items()]
+    others = sum(n for _, _, n in named[_MOST_FUNCTIONS:])
+    if others:
+        named[_MOST_FUNCTIONS:] = [("all others", "function", others)]
+    return named
+
+
 def _effort(instructions: Instructions) -> _Effort:
     works = instructions.works
     total = sum(work.instructions for work in works)
@@ -735,6 +748,7 @@ def _effort(instructions: Instructions) -> _Effort:
         bars([(work.name, work.part, work.instructions) for work in works]),
         bars([(work.name, work.part, work.instructions) for work in instructions.search]),
         max(instructions.search, key=lambda w: w.instructions).name if instructions.search else "",
+        bars(_functions(instructions.functions)),
         instructions.machine,
     )
 
