@@ -44,7 +44,7 @@ from vadgen.pipeline.data import Region, open_dataset, open_region, parity_image
 from vadgen.pipeline.evaluation import Evaluation, evaluate_scores, metrics_json, score_pictures
 from vadgen.pipeline.fit import fit_model
 from vadgen.pipeline.floats import evaluate_float
-from vadgen.pipeline.identity import make_identity
+from vadgen.pipeline.identity import make_identity, model_digest
 from vadgen.pipeline.manifest import code_digest, sha256_text, write_json, write_manifest
 from vadgen.pipeline.parity import Agreement, Run, compare, from_host
 from vadgen.pipeline.pick import weighed_json
@@ -182,7 +182,7 @@ def _make(
         f"recipe {recipe_hash(recipe, data_sha256=data_sha, roi_sha256=region.sha256)[:16]}",
     )
     shipped.save(work)
-    expected = _Expected(shipped, shipped.digest(work))
+    expected = _Expected(shipped, model_digest(work).hex())
     fills = recipe.ram_budget is not None
     plan = plan_for(shipped.program, board, shipped.detector, fills=fills)
     check_plan(plan, shipped.detector, board, recipe, network, region.mask)
@@ -320,8 +320,6 @@ def by_search(made: Made) -> dict[str, int]:
     if counts is None or counts.total is None or bank_of(made.shipped.detector) is None:
         return {}
     parts = search_parts(counts.by_function)
-    if made.shipped.detector.code.codewords is None:  # a bank without tables scans by distances
-        parts = {**parts, "tables": 0}
     scan = by_part(made.plan, counts)["detector"] - sum(parts.values())
     return {**parts, "scan": scan}
 

@@ -18,7 +18,8 @@ from vadgen.pipeline.cache import cached
 from vadgen.pipeline.compiler import reference_run
 from vadgen.pipeline.detector import Detector, detector_of
 from vadgen.pipeline.frozen import load_frozen, save_frozen
-from vadgen.pipeline.manifest import code_digest, sha256_file, sha256_text
+from vadgen.pipeline.identity import model_digest
+from vadgen.pipeline.manifest import code_digest, sha256_text
 from vadgen.pipeline.parity import Run
 from vadgen.plan.planner import make_plan
 from vadgen.quant.tflite_reader import read_tflite
@@ -69,11 +70,6 @@ class Shipped:
         tables = _Tables(self.input_table, self.detector.tables, self.threshold, self.source)
         save_frozen(folder / _TABLES, tables)
 
-    @staticmethod
-    def digest(folder: Path) -> str:
-        """Hex SHA-256 of the files of `save`."""
-        return sha256_text(*(sha256_file(folder / name) for name in (_NETWORK, _TABLES)))
-
     def code(self) -> DetectorCode:
         """The detector as the templates print it."""
         t = self.threshold
@@ -97,7 +93,7 @@ class Shipped:
             compile_host(generated, work / "model.so")
             shutil.rmtree(generated)
 
-        key = sha256_text(code_digest(), identity(FAST), self.digest(folder))
+        key = sha256_text(code_digest(), identity(FAST), model_digest(folder).hex())
         library = cached("host", key, make) / "model.so"
         return HostModel(library, self.program, self.detector.cell_shape)
 
