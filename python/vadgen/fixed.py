@@ -158,12 +158,13 @@ def logistic(x: ArrayLike, scale: float) -> Int64 | None:
         scale: of the input.
 
     Returns:
-        int8 values, or None where the scale is too small for TFLite Micro.
+        int8 values, or None where the scale is too small for TFLite Micro, or so large that its
+        shift leaves 64 bits.
 
     Source: TensorFlow, `reference/integer_ops/logistic.h`; gemmlowp, `fixedpoint.h`, `logistic`.
     """
     multiplier, shift = quantize_multiplier(scale * 2.0**27)
-    if shift < 0:
+    if not 0 <= shift <= 62:
         return None
     centred = np.asarray(x, dtype=np.int64)
     radius = math.floor(15.0 * 2.0**27 / 2.0**shift)
@@ -189,14 +190,14 @@ def hard_swish(
         out_zero_point: of the output.
 
     Returns:
-        int8 values, or None where TFLite Micro refuses the scales.
+        int8 values, or None where TFLite Micro refuses the scales or its shift leaves 32 bits.
 
     Source: TensorFlow, `reference/hard_swish.h`; TFLite Micro, `hard_swish_common.cc`.
     """
     fine_scale = np.float32(scale) / np.float32(128)
     out_multiplier, out_shift = _int16_multiplier(float(fine_scale / np.float32(out_scale)))
     multiplier, shift = _int16_multiplier(float(fine_scale / np.float32(3.0 / 32768.0)))
-    if not -15 <= out_shift <= 0 or shift < -15:
+    if not -15 <= out_shift <= 0 or not -15 <= shift <= 31:
         return None
     fine = (np.asarray(x, dtype=np.int64) - zero_point) << 7
     scaled = _rounding_doubling_high_mul_int16(fine, out_multiplier)

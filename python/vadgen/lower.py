@@ -698,9 +698,9 @@ class _Lowering:
         if (out.scale, out.zero_point) != (1.0 / 256.0, -128):
             raise _RefusedError("its output must have scale 1/256 and zero point -128")
         real = min(o.beta * t_in.scale * (1 << 26), 2.0**31 - 1.0)
-        multiplier, shift = quantize_multiplier(real)
-        if shift < 0:
+        if real <= 1.0:
             raise _RefusedError("its input scale is too small")
+        multiplier, shift = quantize_multiplier(real)
         radius = math.floor(31.0 * (1 << 26) / (1 << shift))
         differences = -np.arange(256)
         exps = exp_on_negative_values(requantize(differences, multiplier, shift))

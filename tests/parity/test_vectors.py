@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import KERNELS, CaseBuilder, digest, load
+from graphs import GraphBuilder
 from many import run_models
 
 from vadgen.build import compiler
+from vadgen.errors import VadgenError
 from vadgen.lower import Program, lower
 from vadgen.quant.oracle import run_tflm
 from vadgen.quant.tflite_writer import write_tflite
@@ -77,3 +80,35 @@ def test_tables_of_drawn_scales(kind: str) -> None:
         made = run_program(lower(graph), x)[1]
         oracle = run_tflm(write_tflite(graph), x)[0][0]
         np.testing.assert_array_equal(made.reshape(-1), oracle.reshape(-1), f"scale {scale}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "most"),
+    [("LOGISTIC", 2.0**-28, 1.5 * 2.0**34), ("HARD_SWISH", 1.5 * 2.0**-23, 2.0**24)],
+)
+def test_scales_are_taken_or_refused(kind: str, least: float, most: float) -> None:
+    """Beyond these TFLite Micro shifts by more than the word has bits."""
+    for scale in (least, most):
+        check_scale(scale, lambda b: b.lut(kind, b.input))
+    for scale in (least / 2, 2 * most):
+        with pytest.raises(VadgenError, match="beyond what TFLite Micro takes"):
+            check_scale(scale, lambda b: b.lut(kind, b.input))
+
+
+def test_softmax_of_scales_at_which_the_interpreter_aborts() -> None:
+    check_scale(1.5 * 2.0**-26, lambda b: b.softmax(b.reshape(b.input, (1, 256))))
+    for scale in (2.0**-26, 2.0**-27):
+        with pytest.raises(VadgenError, match="input scale is too small"):
+            check_scale(scale, lambda b: b.softmax(b.reshape(b.input, (1, 256))))
+
+
+def check_scale(scale: float, make: Callable[[GraphBuilder], int]) -> None:
+    """The reference and the interpreter on every int8 value."""
+    b = GraphBuilder(1, (1, 16, 16, 1), zero_point=3)
+    b.tensors[b.input] = replace(b.tensors[b.input], scales=np.float32([scale]))
+    graph = b.graph(make(b))
+    program = lower(graph)
+    x = np.arange(-128, 128, dtype=np.int8).reshape(1, 16, 16, 1)
+    got = run_program(program, x[0])[program.outputs[0]]
+    theirs = run_tflm(write_tflite(graph), x)[0][0]
+    np.testing.assert_array_equal(got.reshape(-1), theirs.reshape(-1))
