@@ -77,11 +77,19 @@ class Requant:
 
 @dataclass(frozen=True)
 class RowWindow:
-    """Output row y reads the input rows y * stride + first .. + count - 1, where they exist."""
+    """Output row y reads `count` input rows from ceil(y * stride / of) + first on.
+
+    Rows that the input does not have are left out.
+    """
 
     stride: int = 1
     first: int = 0
     count: int = 1
+    of: int = 1
+
+    def start(self, y: int) -> int:
+        """The first row that output row y reads."""
+        return -(-y * self.stride // self.of) + self.first
 
 
 @dataclass(frozen=True, eq=False)

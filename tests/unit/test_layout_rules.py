@@ -17,7 +17,7 @@ ALL = {p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.
 
 # `paths` and `__version__` say where and what we are: everyone may ask.
 EVERYONE = {"paths", "__version__"}
-TRAINING = {"model", "lower", "fixed", "ref", "errors", "progress"}
+TRAINING = {"model", "lower", "sink", "fixed", "ref", "errors", "progress"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "__main__": {"cli"},
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "board": {"errors"},
     "recipe": {"errors", "units"},
     "lower": {"model", "fixed", "errors"},
+    "sink": {"lower"},
     "ref": {"fixed", "lower"},
     "backbones": TRAINING,
     "quant": TRAINING | {"backbones"},
@@ -40,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "benchmark": TRAINING | {"backbones", "detectors", "data", "threshold", "report", "units"},
     "link": {"errors"},
     "kernels": {"lower", "fixed", "errors"},
-    "plan": {"lower", "kernels", "model", "board", "errors"},
+    "plan": {"lower", "sink", "kernels", "model", "board", "errors"},
     "emit": {"lower", "kernels", "plan", "model", "board", "link", "errors"},
     "build": {"model", "lower", "board", "recipe", "link", "errors"},
     "report": {"errors", "units"},

@@ -7,9 +7,16 @@ from dataclasses import replace
 import pytest
 from graphs import GraphBuilder, random_graph
 
-from vadgen.lower import Program, lower
+from vadgen.lower import Program, RowWindow, Value, lower
 from vadgen.plan.explain import explain_plan
-from vadgen.plan.planner import Plan, check_schedule, least_constant_bytes, make_plan
+from vadgen.plan.planner import (
+    Plan,
+    check_schedule,
+    least_constant_bytes,
+    make_plan,
+    plan_sink,
+)
+from vadgen.sink import Sink, SinkStep, tap_by_tap
 
 DSP = ("dsp", "portable")
 
@@ -121,7 +128,7 @@ def test_the_constants_that_cost_least_become_compact() -> None:
 
 
 def test_state_and_scratch_lie_beside_the_rows() -> None:
-    plan = make_plan(network(), DSP, state_bytes=1000)
+    plan = make_plan(network(), DSP, tap_by_tap((16,), 1000))
     spans = [(plan.rows_bytes, plan.rows_bytes + 1000)]
     for value, ring in plan.rings.items():
         span = (ring.offset, ring.offset + ring.ring * ring.pitch)
@@ -153,8 +160,65 @@ def test_rings_that_are_a_row_short_are_found_out(seed: int) -> None:
                 check_schedule(plan.program, plan.nodes, segments)
 
 
+def pair(fine: int, coarse: int, scratch: int = 0) -> Sink:
+    """Sums of the fine tap's rows wait for the coarse tap's."""
+    sums = SinkStep("sums", (0,), (RowWindow(2, 0, 2),), fine // 2, 8, 2)
+    windows = (RowWindow(fine // 2, 0, -(-fine // 2 // coarse), coarse), RowWindow())
+    return Sink((sums, SinkStep("score", (2, 1), windows, coarse, 0, 0, scratch)), 100)
+
+
+def test_what_a_detector_makes_is_a_ring_of_the_rows_that_wait() -> None:
+    program = network(tapped=True)
+    sink = pair(32, 16)
+    plan = make_plan(program, DSP, sink)
+    made = plan.detector_values
+    assert list(made) == [len(program.values)]
+    labels = [node.label for node in plan.nodes]
+    assert labels.index("sums") == 1 + next(
+        n.index for n in plan.nodes if n.output == program.outputs[0]
+    )
+    assert labels[-1] == "score"
+    ring = plan.rings[made[0]]
+    assert (ring.rows, ring.pitch) == (16, 16)
+    rings = [n for s in plan.segments for v, n in s.rings.items() if v == made[0]]
+    assert ring.ring == (rings[0] if rings else 16)
+    assert plan.arena_bytes - plan.rows_bytes == 104
+
+
+def test_a_cut_between_the_taps_keeps_all_rows_that_wait() -> None:
+    """And the plan weighs that: with rows of 4 KiB it makes no such cut."""
+    program = network(tapped=True)
+    few = pair(32, 16)
+    many = replace(few, steps=(replace(few.steps[0], cell_bytes=512), few.steps[1]))
+    plan = make_plan(program, ("portable",), many)
+    assert plan.rings[plan.detector_values[0]].ring < 8
+
+
+def test_scratch_of_a_detector_shares_the_arena_unless_it_lies_apart() -> None:
+    program = network(tapped=True)
+    without = make_plan(program, DSP, pair(32, 16))
+    shared = make_plan(program, DSP, pair(32, 16, 1000))
+    apart = make_plan(program, DSP, pair(32, 16, 1000), apart=True)
+    assert without.rows_bytes <= shared.rows_bytes < without.rows_bytes + 1000
+    assert (apart.rows_bytes, apart.apart) == (without.rows_bytes, 104)
+    assert apart.arena_bytes == apart.rows_bytes + 104 + 1000
+    assert shared.scratch_offsets.keys() - apart.scratch_offsets.keys() == {len(shared.nodes) - 1}
+
+
+def test_a_detector_behind_another_runtime_finds_its_taps_whole() -> None:
+    taps = tuple(Value(i, "tap", n, n, 3, 1.0, 0) for i, n in enumerate((32, 16)))
+    plan = plan_sink(Program(taps, (), (0, 1)), pair(32, 16, 50))
+    assert [node.label for node in plan.nodes] == ["taps", "sums", "score"]
+    assert [(r.offset, r.pitch, r.ring) for v, r in plan.rings.items() if v < 2] == [
+        (0, 96, 32),
+        (0, 48, 16),
+    ]
+    assert (plan.rings[2].ring, plan.rows_bytes) == (1, 16 + 56)
+    assert [i for s in plan.segments for i in s.order] == [1, 2] * 16
+
+
 def test_the_table_has_a_row_a_step() -> None:
-    plan = make_plan(network(), DSP, state_bytes=100, flash_bytes=0)
+    plan = make_plan(network(), DSP, tap_by_tap((16,), 100), flash_bytes=0)
     table = explain_plan(plan, {1: 77})
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
     assert [row["step"] for row in rows] == list(range(len(plan.nodes)))

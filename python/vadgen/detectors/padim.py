@@ -17,6 +17,7 @@ from vadgen.errors import VadgenError
 from vadgen.lower import Value
 from vadgen.ref.padim import MEAN_BITS, PadimTap, repeat_to, score_cells, smooth
 from vadgen.ref.roi import Inside, Runs, cells_of, coarser, runs_of
+from vadgen.sink import Sink, tap_by_tap
 
 Outputs = tuple[NDArray[np.int8], ...]
 Batches = Callable[[], Iterable[Outputs]]
@@ -71,9 +72,9 @@ class PadimTables:
         return own + _runs_bytes([tap.inside for tap in self.taps], self.inside)
 
     @property
-    def state_bytes(self) -> int:
-        """RAM over one image."""
-        return 8 * self.inside.size
+    def sink(self) -> Sink:
+        """A step a tap: a row is scored at once, into the cells that it covers."""
+        return tap_by_tap(tuple(len(tap.inside) for tap in self.taps), 8 * self.inside.size)
 
     def score(self, outputs: Outputs) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Cells uint32 (n, rows, cols) and image scores uint32 (n,)."""

@@ -31,6 +31,7 @@ from vadgen.ref.padim_full import (
     window_sums,
 )
 from vadgen.ref.roi import Inside, Runs, cells_of, runs_of
+from vadgen.sink import Sink, tap_by_tap
 
 Outputs = tuple[NDArray[np.int8], ...]
 Batches = Callable[[], Iterable[Outputs]]
@@ -97,6 +98,12 @@ class PadimFullTables:
         rows, cols = self.cell_shape
         sums = cols * sum(len(tap.weight) for tap in self.taps)
         return 4 * rows * cols + 2 * (len(self.cells.mean) * self.features + sums)
+
+    @property
+    def sink(self) -> Sink:
+        """A step a tap."""
+        rows = tuple(len(self.inside) * tap.window for tap in self.taps)
+        return tap_by_tap(rows, self.state_bytes)
 
     def packed_lower(self) -> NDArray[np.int8]:
         """`cells.lower` as the C reads it, (cells, features (features - 1) / 2).

@@ -29,6 +29,7 @@ from vadgen.ref.patchcore import (
 from vadgen.ref.reweight import STEP_BITS, Reweight, powers, reweight_images
 from vadgen.ref.roi import Inside, Runs, cells_of, coarser, runs_of
 from vadgen.ref.rotate import Rotation
+from vadgen.sink import Sink, tap_by_tap
 
 Search = Literal["adc", "pqnn", "flat"]
 Outputs = tuple[NDArray[np.int8], ...]  # (n, height, width, channels) a tap
@@ -630,6 +631,12 @@ def table_words(tables: PatchcoreTables) -> int:
 def state_bytes(tables: PatchcoreTables) -> int:
     """RAM of the detector for one image, as `vad_patchcore_begin` lays it out."""
     return ledger(tables.geometry, options_of(tables)).ram_bytes
+
+
+def sink_of(geometry: Geometry, options: Options) -> Sink:
+    """A step a tap."""
+    rows = tuple(value.rows for value in geometry.values)
+    return tap_by_tap(rows, ledger(geometry, options).ram_bytes)
 
 
 def options_of(tables: PatchcoreTables) -> Options:

@@ -14,7 +14,7 @@ from vadgen import __version__
 from vadgen.emit.environment import c_int, environment
 from vadgen.emit.link import UNKNOWN, Identity, write_identity
 from vadgen.kernels.base import Array
-from vadgen.lower import Copy
+from vadgen.lower import Copy, RowWindow
 from vadgen.plan.nodes import Node
 from vadgen.plan.planner import Plan
 from vadgen.plan.schedule import compress
@@ -79,12 +79,15 @@ class _Op:
 
 
 @dataclass(frozen=True)
-class _Sink:
+class _SinkStep:
     id: str
     node: int
     label: str
-    value: str
-    tap: int
+    argument: int
+    slots: tuple[_Slot, ...]
+    n_rows: int
+    output: str | None
+    scratch: str
 
 
 @dataclass(frozen=True)
@@ -123,11 +126,7 @@ def write_model(
         else (f"{prefix}_weights")
     )
     ops = [_op(plan, node, weights) for node in plan.nodes if node.layer is not None]
-    sinks = [
-        _Sink(_id(n.index), n.index, n.label, _id(n.inputs[0]), n.tap)
-        for n in plan.nodes
-        if n.tap is not None
-    ]
+    sinks = [_sink_step(plan, node) for node in plan.nodes if node.step is not None]
     order = [i for segment in plan.segments for i in segment.order]
     wide = len(plan.nodes) > 255
     schedule = _schedule(order, np.uint16 if wide else np.uint8)
@@ -211,12 +210,7 @@ def _op(plan: Plan, node: Node, weights: str) -> _Op:
             fields.append((name, array_name))
         else:
             fields.append((name, value if isinstance(value, str) else c_int(value)))
-    slots: list[_Slot] = []
-    n_rows = 0
-    for value_index, window in zip(node.inputs, node.windows, strict=True):
-        target = f"rows + {n_rows}" if n_rows else "rows"
-        slots.append(_Slot(_id(value_index), _first_row(window), window.count, target))
-        n_rows += window.count
+    slots, n_rows = _slots(node)
     out = plan.program.values[node.output]
     shapes = " + ".join(_shape(plan, v) for v in node.inputs)
     return _Op(
@@ -228,7 +222,7 @@ def _op(plan: Plan, node: Node, weights: str) -> _Op:
         kernel.function,
         tuple(fields),
         tuple(arrays),
-        tuple(slots),
+        slots,
         n_rows,
         out.row_bytes if isinstance(layer, Copy) and layer.cuts else 0,
         _id(node.output),
@@ -238,15 +232,45 @@ def _op(plan: Plan, node: Node, weights: str) -> _Op:
     )
 
 
+def _sink_step(plan: Plan, node: Node) -> _SinkStep:
+    assert node.step is not None
+    slots, n_rows = _slots(node)
+    return _SinkStep(
+        _id(node.index),
+        node.index,
+        node.label,
+        node.step.argument,
+        slots,
+        n_rows,
+        None if node.output is None else _id(node.output),
+        _scratch(plan, node),
+    )
+
+
+def _slots(node: Node) -> tuple[tuple[_Slot, ...], int]:
+    """Where each input's rows go in the list of rows, and its length."""
+    slots: list[_Slot] = []
+    n_rows = 0
+    for value_index, window in zip(node.inputs, node.windows, strict=True):
+        target = f"rows + {n_rows}" if n_rows else "rows"
+        slots.append(_Slot(_id(value_index), _first_row(window), window.count, target))
+        n_rows += window.count
+    return tuple(slots), n_rows
+
+
 def _scratch(plan: Plan, node: Node) -> str:
+    if node.step is not None and node.step.scratch_bytes and plan.apart is not None:
+        return f"m->memory + {plan.apart}"
     offset = plan.scratch_offsets.get(node.index)
     return "NULL" if offset is None else f"m->arena + {offset}"
 
 
-def _first_row(window: Any) -> str:
+def _first_row(window: RowWindow) -> str:
     if window.stride == 0:
         return str(window.first)
     text = "y" if window.stride == 1 else f"y * {window.stride}"
+    if window.of > 1:
+        text = f"({text} + {window.of - 1}) / {window.of}"
     if window.first:
         text += f" {'-' if window.first < 0 else '+'} {abs(window.first)}"
     return text

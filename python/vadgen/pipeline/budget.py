@@ -15,6 +15,7 @@ from vadgen.plan.memory import Room, buffers_of, most_rows, place, rooms_of
 from vadgen.plan.planner import Plan, least_arena, least_constant_bytes, make_plan
 from vadgen.recipe import PadimOptions, Recipe
 from vadgen.ref.roi import Inside
+from vadgen.sink import Sink
 
 if TYPE_CHECKING:
     from vadgen.backbones.network import Network
@@ -52,18 +53,14 @@ def plan_for(
         detector: None for the network alone.
         fills: as for `make_plan`.
     """
-    state_bytes, table_bytes = (
-        (None, 0) if detector is None else (detector.state_bytes, detector.table_bytes)
-    )
-    return _plan(program, board, state_bytes, table_bytes, fills)
+    sink, table_bytes = (None, 0) if detector is None else (detector.sink, detector.table_bytes)
+    return _plan(program, board, sink, table_bytes, fills)
 
 
-def _plan(
-    program: Program, board: Board, state_bytes: int | None, table_bytes: int, fills: bool
-) -> Plan:
+def _plan(program: Program, board: Board, sink: Sink | None, table_bytes: int, fills: bool) -> Plan:
     flash_bytes = board.flash_bytes - CODE_BYTES - table_bytes
-    ram_bytes = arena_budget(program, board, state_bytes or 0)
-    return make_plan(program, board.kernels, state_bytes, ram_bytes, flash_bytes, fills)
+    ram_bytes = arena_budget(program, board, sink.state_bytes if sink else 0)
+    return make_plan(program, board.kernels, sink, ram_bytes, flash_bytes, fills)
 
 
 def table_budget(program: Program, board: Board) -> int:
@@ -114,7 +111,7 @@ def bank_limits(program: Program, board: Board, recipe: Recipe) -> Limits:
     default = UNLIMITED if recipe.patchcore.codes else max(program.macs, LEAST_INSTRUCTIONS)
     return Limits(
         table_budget(program, board),
-        most_rows(rooms(program, board), least_arena(program, board.kernels)),
+        most_rows(rooms(program, board), least_arena(program, board.kernels, Sink((), 0))),
         recipe.patchcore.instructions or default,
         recipe.patchcore.bank_bytes,
     )
@@ -209,12 +206,12 @@ def _lack(recipe: Recipe, board: Board, network: Network, size: int, roi: Inside
     values = [program.values[i] for i in program.outputs]
     try:
         limits = bank_limits(program, board, recipe)
-        state_bytes, table_bytes = estimate(recipe, values, limits, roi)
+        sink, table_bytes = estimate(recipe, values, limits, roi)
     except VadgenError as error:
         if error.code != Exit.DOES_NOT_FIT:
             raise
         return error.message
-    plan = _plan(program, board, state_bytes, table_bytes, recipe.ram_budget is not None)
+    plan = _plan(program, board, sink, table_bytes, recipe.ram_budget is not None)
     return _shortage(plan, table_bytes, board)
 
 

@@ -242,7 +242,7 @@ def _make(
             shipped.program,
             images,
             reference,
-            state_bytes=shipped.detector.state_bytes,
+            sink=shipped.detector.sink,
             cell_shape=shipped.detector.cell_shape,
             input_table=shipped.input_table,
             detector=shipped.code(),
@@ -309,7 +309,7 @@ def by_part(plan: Plan, counts: Counts) -> dict[str, int]:
     What comes after the last step (the score) is the detector's; what comes before the first, the
     backbone's.
     """
-    sinks = {node.index for node in plan.nodes if node.tap is not None}
+    sinks = {node.index for node in plan.nodes if node.step is not None}
     detector = sum(n for i, n in counts.by_step.items() if i in sinks)
     return {"backbone": (counts.total or 0) - detector, "detector": detector}
 

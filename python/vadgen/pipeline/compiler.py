@@ -36,6 +36,7 @@ from vadgen.progress import Progress
 from vadgen.quant.oracle import run_tflm
 from vadgen.quant.tflite_reader import read_tflite
 from vadgen.ref.program import run_program
+from vadgen.sink import Sink
 
 PARITY_IMAGES = 8
 PORTABLE = ("portable",)
@@ -239,7 +240,7 @@ def run_on_host(
     program: Program,
     images: NDArray[Any],
     kernels: tuple[str, ...] = KERNELS,
-    state_bytes: int | None = None,
+    sink: Sink | None = None,
     cell_shape: tuple[int, int] | None = None,
     **options: Any,
 ) -> Run:
@@ -249,13 +250,13 @@ def run_on_host(
         program: the network.
         images: what it takes.
         kernels: kernel sets in order of preference.
-        state_bytes: the detector's; None without one.
+        sink: the detector's; None without one.
         cell_shape: of the detector's scores.
         options: as for `write_generated`.
     """
     with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
         folder = Path(name)
-        write_model(folder, make_plan(program, kernels, state_bytes), "the same model", **options)
+        write_model(folder, make_plan(program, kernels, sink), "the same model", **options)
         library = compile_host(folder, folder / "model.so", kernels)
         return from_host(HostModel(library, program, cell_shape).run(images))
 

@@ -13,6 +13,7 @@ from vadgen.lower import Value
 from vadgen.pipeline.cache import Outputs
 from vadgen.recipe import PatchcoreOptions, Recipe
 from vadgen.ref.roi import Inside
+from vadgen.sink import Sink
 
 if TYPE_CHECKING:
     from vadgen.detectors.patchcore import Options
@@ -31,7 +32,7 @@ class Detector:
         title: for people, as in "PatchCore, 1000 rows of 16 codes".
         tables: its frozen dataclass, which `save_frozen` can write.
         inside: bool (rows, cols), the cells that count; the others score 0.
-        state_bytes: RAM over one image.
+        sink: what it does with the taps, as the plan sees it.
         table_bytes: flash of its tables.
         code: the tables as its templates know them.
         score: numpy twin: int8 taps (n, ...) to cells uint32 (n, rows, cols) and scores (n,).
@@ -42,7 +43,7 @@ class Detector:
     title: str
     tables: Any
     inside: Inside
-    state_bytes: int
+    sink: Sink
     table_bytes: int
     code: Any
     score: Callable[[Outputs], Scores]
@@ -83,8 +84,8 @@ def fit_detector(
 
 def estimate(
     recipe: Recipe, values: Sequence[Value], limits: Limits, roi: Inside | None = None
-) -> tuple[int, int]:
-    """Bytes of RAM over one image and of flash that the recipe's detector takes, before the fit.
+) -> tuple[Sink, int]:
+    """The recipe's detector as the plan sees it, and bytes of its tables, before the fit.
 
     Of PatchCore's banks that fit, the one that takes least RAM counts.
 
@@ -96,12 +97,13 @@ def estimate(
     if recipe.detector == "padim":
         empty = padim.empty if recipe.padim.variant == "diagonal" else padim_full.empty
         tables = empty(values, recipe.padim.channels, limits.flash_bytes, roi)
-        return tables.state_bytes, tables.flash_bytes
+        return tables.sink, tables.flash_bytes
     base = patchcore_options(recipe)
     geometry = patchcore.lay_out(values, base.halve, roi)
     banks = picker.fitting(geometry, bank_given(recipe.patchcore), limits, base)
-    least = min((patchcore.ledger(geometry, bank) for bank in banks), key=lambda b: b.ram_bytes)
-    return least.ram_bytes, least.flash_bytes
+    ledgers = [(patchcore.ledger(geometry, bank), bank) for bank in banks]
+    least, bank = min(ledgers, key=lambda pair: pair[0].ram_bytes)
+    return patchcore.sink_of(geometry, bank), least.flash_bytes
 
 
 def detector_of(tables: Any) -> Detector:
@@ -114,7 +116,7 @@ def detector_of(tables: Any) -> Detector:
             f"PaDiM, full covariance of {tables.features} features",
             tables,
             tables.inside,
-            tables.state_bytes,
+            tables.sink,
             tables.flash_bytes,
             tables,
             tables.score,
@@ -127,7 +129,7 @@ def detector_of(tables: Any) -> Detector:
             f"diagonal PaDiM, {kept} of {sum(tables.n_channels)} channels",
             tables,
             tables.inside,
-            tables.state_bytes,
+            tables.sink,
             tables.flash_bytes,
             tables,
             tables.score,
@@ -140,7 +142,7 @@ def detector_of(tables: Any) -> Detector:
         f"PatchCore, {patchcore.summary(tables)}",
         tables,
         tables.geometry.inside,
-        patchcore.state_bytes(tables),
+        patchcore.sink_of(tables.geometry, patchcore.options_of(tables)),
         patchcore.ledger(tables.geometry, patchcore.options_of(tables)).flash_bytes
         + sum(level.runs.nbytes for level in code.levels),
         code,

@@ -184,7 +184,7 @@ def _instructions(made: Made) -> html.Instructions | None:
     for node in made.plan.nodes:
         if node.index not in counts.by_step:
             continue
-        is_detector = node.tap is not None
+        is_detector = node.step is not None
         kind = "taps to scores" if is_detector else re.sub(r"^\d+ ", "", node.label)
         works.append(
             html.Work(

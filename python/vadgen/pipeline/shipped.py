@@ -86,7 +86,7 @@ class Shipped:
         def make(work: Path) -> None:
             generated = work / "generated"
             generated.mkdir()
-            plan = make_plan(self.program, KERNELS, self.detector.state_bytes)
+            plan = make_plan(self.program, KERNELS, self.detector.sink)
             write_model(
                 generated, plan, self.source, input_table=self.input_table, detector=self.code()
             )

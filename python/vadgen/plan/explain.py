@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vadgen.plan.nodes import Node
-from vadgen.plan.planner import Plan
+from vadgen.plan.planner import Plan, scratch_by_node
 
 _COLUMNS = (
     *("step", "operator", "output", "segment", "runs", "kernel", "layout", "constants"),
@@ -22,6 +22,7 @@ def explain_plan(plan: Plan, instructions: Mapping[int, int] | None = None) -> d
         instructions: of one inference by step, as far as they were counted.
     """
     counted = instructions or {}
+    scratch = scratch_by_node(plan.nodes, plan.calls)
     rows = [
         [
             node.index,
@@ -31,7 +32,7 @@ def explain_plan(plan: Plan, instructions: Mapping[int, int] | None = None) -> d
             "streamed" if segment.last > segment.first else "whole",
             *_kernel(plan, node),
             *_ring(plan, node),
-            0 if node.layer is None else plan.calls[node.layer].scratch_bytes,
+            scratch[node.index],
             counted.get(node.index),
         ]
         for number, segment in enumerate(plan.segments, 1)

@@ -11,8 +11,9 @@ from vadgen.kernels import find
 from vadgen.kernels.base import Call, Compact, Kernel, Planes
 from vadgen.lower import Layer, Program
 from vadgen.plan.arena import Block, align, place
-from vadgen.plan.nodes import Node, build_nodes
+from vadgen.plan.nodes import Node, build_nodes, sink_nodes, with_sink
 from vadgen.plan.schedule import Segment, Simulator
+from vadgen.sink import Sink
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,17 @@ class Plan:
     """Everything the templates print and the budget counts.
 
     Attributes:
-        program: the integer layers.
+        program: the integer layers; its last values are those that the detector's steps make.
         nodes: steps in program order.
         calls: the kernel call of each layer.
         segments: the cuts, in order.
         rings: by value index.
-        scratch_offsets: by node index, where its kernel finds its scratch; only those that use it.
+        scratch_offsets: by node index, where it finds its scratch; only those that use it.
         rows_bytes: of rings and scratch, which lie in one buffer.
-        arena_bytes: that and the detector's state.
-        scratch_bytes: the most that a kernel uses.
-        state_bytes: what the detector keeps.
+        arena_bytes: that and the detector's own buffer.
+        scratch_bytes: the most that a kernel or a step of the detector uses in the arena.
+        state_bytes: of the detector's own buffer: what it keeps, and its steps' scratch if `apart`.
+        apart: where its steps' scratch lies in that buffer; None when it lies in the arena.
     """
 
     program: Program
@@ -53,6 +55,12 @@ class Plan:
     arena_bytes: int
     scratch_bytes: int
     state_bytes: int
+    apart: int | None = None
+
+    @property
+    def detector_values(self) -> range:
+        """Values that the detector's steps make."""
+        return range(len(self.program.layers) + 1, len(self.program.values))
 
     @property
     def constant_bytes(self) -> int:
@@ -72,10 +80,11 @@ _LITTLE_ROOM = 1024
 def make_plan(
     program: Program,
     kernels: tuple[str, ...],
-    state_bytes: int | None = None,
+    sink: Sink | None = None,
     ram_bytes: int | None = None,
     flash_bytes: int | None = None,
     fills: bool = False,
+    apart: bool = False,
 ) -> Plan:
     """Plans a program for a board: few instructions within its memory.
 
@@ -88,12 +97,14 @@ def make_plan(
     Args:
         program: the integer layers.
         kernels: kernel sets in order of preference.
-        state_bytes: what the detector keeps over an image, or None without a detector.
+        sink: the detector, or None.
         ram_bytes: what the arena should fit, or None.
         flash_bytes: what the kernels' constants should fit, or None.
         fills: whether all of `ram_bytes` may be taken for speed.
+        apart: whether scratch of the detector's steps lies in its own buffer, which may be in
+            another memory, and not in the arena, where its time is shared.
     """
-    draft = _Draft(program, kernels, state_bytes)
+    draft = _Draft(program, kernels, sink, apart)
     draft.compact = draft.compacted(flash_bytes)
     small = draft.plan({})
     if ram_bytes is not None and small.arena_bytes > ram_bytes:
@@ -120,9 +131,26 @@ def make_plan(
     return plan
 
 
-def least_arena(program: Program, kernels: tuple[str, ...]) -> int:
-    """Bytes of the smallest arena with a detector that keeps no state."""
-    draft = _Draft(program, kernels, 0)
+def plan_sink(taps: Program, sink: Sink) -> Plan:
+    """The plan of a detector alone, where all rows of the taps are there before its first step.
+
+    That is so behind a network that another runtime runs. The taps' rings are whole, their offsets
+    0: where each tap lies is the caller's to say; the arena holds what the detector makes of them.
+
+    Args:
+        taps: a program without layers whose values are the taps, its outputs all of them.
+        sink: the detector.
+    """
+    program = with_sink(taps, sink)
+    nodes = sink_nodes(program, sink)
+    pitch = {v.index: align(v.row_bytes, 4) for v in program.values}
+    pitch.update((v.index, v.row_bytes) for v in taps.values)
+    return _plan(program, nodes, (), Simulator(program, nodes), {}, pitch, sink, False)
+
+
+def least_arena(program: Program, kernels: tuple[str, ...], sink: Sink) -> int:
+    """Bytes of the smallest arena, the detector's state included."""
+    draft = _Draft(program, kernels, sink)
     draft.room = _LITTLE_ROOM
     return draft.plan({}).arena_bytes
 
@@ -136,12 +164,15 @@ def least_constant_bytes(program: Program, kernels: tuple[str, ...]) -> int:
 class _Draft:
     """Plans of one program that differ in which values are planes, and in their constants."""
 
-    def __init__(self, program: Program, kernels: tuple[str, ...], state_bytes: int | None) -> None:
-        self.program = program
+    def __init__(
+        self, program: Program, kernels: tuple[str, ...], sink: Sink | None, apart: bool = False
+    ) -> None:
+        self.program = with_sink(program, sink) if sink else program
         self.kernels = [find(layer, program, kernels) for layer in program.layers]
-        self.nodes = build_nodes(program, sinks=state_bytes is not None)
-        self.simulator = Simulator(program, self.nodes)
-        self.state_bytes = state_bytes or 0
+        self.nodes = build_nodes(self.program, sink)
+        self.simulator = Simulator(self.program, self.nodes)
+        self.sink = sink
+        self.apart = apart
         self.room: int | None = None
         self.compact: frozenset[int] = frozenset()
 
@@ -195,7 +226,7 @@ class _Draft:
 
     def plan(self, planes: Mapping[int, Planes]) -> Plan:
         """The plan in which these values are planes."""
-        program, nodes = self.program, self.nodes
+        program = self.program
         calls = tuple(
             self._pack(i, kernel, layer, planes)
             for i, (kernel, layer) in enumerate(zip(self.kernels, program.layers, strict=True))
@@ -204,19 +235,8 @@ class _Draft:
             v.index: align(planes[v.index].row_bytes if v.index in planes else v.row_bytes, 4)
             for v in program.values
         }
-        scratch = [0 if node.layer is None else calls[node.layer].scratch_bytes for node in nodes]
-        segments = _cut(program, self.simulator, pitch, scratch)
-        check_schedule(program, nodes, segments)
-        return _place(
-            program,
-            nodes,
-            calls,
-            segments,
-            self.simulator,
-            planes,
-            pitch,
-            scratch,
-            self.state_bytes,
+        return _plan(
+            program, self.nodes, calls, self.simulator, planes, pitch, self.sink, self.apart
         )
 
     def _pack(self, i: int, kernel: Kernel, layer: Layer, planes: Mapping[int, Planes]) -> Call:
@@ -235,7 +255,7 @@ class _Draft:
         """Of the planes that take part in the fullest segment, those that save least for a byte."""
         pitch = {v: ring.pitch for v, ring in plan.rings.items()}
         whole = {v: ring.rows * ring.pitch for v, ring in plan.rings.items()}
-        scratch = [0 if n.layer is None else plan.calls[n.layer].scratch_bytes for n in plan.nodes]
+        scratch = scratch_by_node(plan.nodes, plan.calls, self.apart)
         fullest = max(
             plan.segments,
             key=lambda s: _segment_bytes(self.simulator, s, whole, pitch, scratch),
@@ -252,6 +272,39 @@ class _Draft:
             return planes[value].saves / (plan.rings[value].ring * more) if more else math.inf
 
         return min(inside or planes, key=worth)
+
+
+def _plan(
+    program: Program,
+    nodes: tuple[Node, ...],
+    calls: tuple[Call, ...],
+    simulator: Simulator,
+    planes: Mapping[int, Planes],
+    pitch: Mapping[int, int],
+    sink: Sink | None,
+    apart: bool,
+) -> Plan:
+    scratch = scratch_by_node(nodes, calls, apart)
+    segments = _cut(program, simulator, pitch, scratch)
+    check_schedule(program, nodes, segments)
+    state_bytes = sink.state_bytes if sink else 0
+    plan = _place(program, nodes, calls, segments, simulator, planes, pitch, scratch, state_bytes)
+    if sink is None or not apart:
+        return plan
+    start = align(state_bytes)
+    size = start + sink.scratch_bytes
+    return replace(plan, apart=start, state_bytes=size, arena_bytes=plan.rows_bytes + align(size))
+
+
+def scratch_by_node(nodes: Sequence[Node], calls: Sequence[Call], apart: bool = False) -> list[int]:
+    """Bytes of scratch in the arena; `apart`, the detector's steps have theirs elsewhere."""
+
+    def of(node: Node) -> int:
+        if node.layer is not None:
+            return calls[node.layer].scratch_bytes
+        return 0 if node.step is None or apart else node.step.scratch_bytes
+
+    return [of(node) for node in nodes]
 
 
 def _cut(
@@ -334,13 +387,14 @@ def check_schedule(program: Program, nodes: Sequence[Node], segments: Sequence[S
     rings = {v.index: v.rows for v in program.values}
     for segment in segments:
         rings.update(segment.rings)
-    held: dict[int, list[int]] = {v: [-1] * n for v, n in rings.items()}
+    makers = {node.output for node in nodes}
+    held = {v: [-1] * n if v in makers else list(range(n)) for v, n in rings.items()}
     made = [0] * len(nodes)
     for segment in segments:
         for index in segment.order:
             node, y = nodes[index], made[index]
             for value, window in zip(node.inputs, node.windows, strict=True):
-                start = y * window.stride + window.first
+                start = window.start(y)
                 for row in range(
                     max(start, 0), min(start + window.count, program.values[value].rows)
                 ):
@@ -368,6 +422,9 @@ def _place(
     blocks: list[Block] = []
     rows = {}
     for value in program.values:
+        if value.index not in simulator.producer:
+            rows[value.index] = value.rows
+            continue
         made_in = segment_of[simulator.producer[value.index]]
         rows[value.index] = segments[made_in].rings.get(value.index, value.rows)
         blocks.append(
@@ -386,7 +443,11 @@ def _place(
     rows_bytes = placed + align(max((call.reads_past for call in calls), default=0))
     rings = {
         v.index: Ring(
-            offsets[str(v.index)], pitch[v.index], rows[v.index], v.rows, planes.get(v.index)
+            offsets.get(str(v.index), 0),
+            pitch[v.index],
+            rows[v.index],
+            v.rows,
+            planes.get(v.index),
         )
         for v in program.values
     }

@@ -35,13 +35,14 @@ class Simulator:
         self.nodes = nodes
         self.consumers: dict[int, list[int]] = {v.index: [] for v in program.values}
         self.producer: dict[int, int] = {}
+        """By value; those that are given have none."""
         for node in nodes:
             for value in dict.fromkeys(node.inputs):
                 self.consumers[value].append(node.index)
             if node.output is not None:
                 self.producer[node.output] = node.index
         self.last_use = {
-            v: max(users, default=self.producer[v]) for v, users in self.consumers.items()
+            v: max(self.consumers[v], default=maker) for v, maker in self.producer.items()
         }
         self._known: dict[tuple[int, int, int | None], Segment] = {}
 
@@ -49,7 +50,7 @@ class Simulator:
         """Whether a node's every row reads all rows of a value that nodes from `first` on make."""
         node = self.nodes[index]
         return any(
-            window.stride == 0 and window.count > 1 and self.producer[value] >= first
+            window.stride == 0 and window.count > 1 and self.producer.get(value, -1) >= first
             for value, window in zip(node.inputs, node.windows, strict=True)
         )
 
@@ -57,7 +58,8 @@ class Simulator:
         """Simulates nodes first .. last.
 
         Each node is asked for its rows one by one, the last node first; a node asks for the rows
-        that it lacks. Nodes whose rows nobody in the segment reads run as soon as they can.
+        that it lacks. Nodes whose rows nobody in the segment reads run as soon as they can, and so
+        do a detector's steps, which make little of much.
         """
         return self._segment(first, last, None)
 
@@ -81,6 +83,7 @@ class _Run:
         nodes = simulator.nodes
         self.made = {i: 0 for i in range(first, last + 1)}
         self.order: list[int] = []
+        self.eager = {i for i in self.made if nodes[i].step is not None}
         self.inside = {
             v: [c for c in simulator.consumers[v] if first <= c <= last]
             for i in range(first, last + 1)
@@ -94,6 +97,7 @@ class _Run:
             for i in range(first, last + 1)
             if (v := nodes[i].output) is None or not self.inside[v]
         ]
+        self.eager.update(self.terminal)
 
     def segment(self, rows: int | None = None) -> Segment:
         """Makes all rows, or of each terminal node the first few."""
@@ -108,7 +112,7 @@ class _Run:
 
         Of other values, rows that no window touches are never made.
         """
-        outputs = {self.sim.producer[v] for v in self.sim.program.outputs}
+        outputs = {self.sim.producer.get(v) for v in self.sim.program.outputs}
         return [i for i in self.made if i == 0 or i in outputs]
 
     def _span(self, node: Node, value: int) -> tuple[int, int]:
@@ -117,7 +121,7 @@ class _Run:
         first, last = rows, -1
         for source, window in zip(node.inputs, node.windows, strict=True):
             if source == value:
-                start = self.made[node.index] * window.stride + window.first
+                start = window.start(self.made[node.index])
                 first, last = min(first, start), max(last, start + window.count - 1)
         return max(first, 0), min(last, rows - 1)
 
@@ -125,7 +129,7 @@ class _Run:
         if self.made[node.index] >= node.rows:
             return False
         for value in node.inputs:
-            producer = self.sim.producer[value]
+            producer = self.sim.producer.get(value)
             if producer in self.made and self.made[producer] <= self._span(node, value)[1]:
                 return False
         return True
@@ -137,7 +141,7 @@ class _Run:
         """
         node, row = self.sim.nodes[index], self.made[index]
         for value in node.inputs:
-            producer = self.sim.producer[value]
+            producer = self.sim.producer.get(value)
             while (
                 producer in self.made
                 and self.made[index] == row
@@ -156,7 +160,7 @@ class _Run:
                 live = self.made[node.index] - self.oldest[value]
                 self.rings[value] = max(self.rings[value], live)
             for index in self.inside[value]:
-                if index in self.terminal:
+                if index in self.eager:
                     while self._ready(self.sim.nodes[index]):
                         self._make(self.sim.nodes[index])
             if value in self.ring_values and not self.inside[value]:
