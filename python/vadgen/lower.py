@@ -308,6 +308,11 @@ class Program:
     outputs: tuple[int, ...]
 
     @property
+    def output_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """(rows, width, channels) of each output."""
+        return tuple((v.rows, v.width, v.channels) for v in (self.values[i] for i in self.outputs))
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference."""
         total = 0

@@ -17,7 +17,6 @@ from verbs import PADIM, PATCHCORE, QUANTIZED, TINY, fails, files, run_json
 from vadgen.board import list_boards, load_board
 from vadgen.build.emulator import run_host
 from vadgen.errors import Exit
-from vadgen.pipeline.compiler import output_shapes
 from vadgen.pipeline.shipped import load_shipped
 from vadgen.quant.tflite_writer import write_tflite
 
@@ -218,7 +217,7 @@ def test_the_hosts_program_answers_as_the_reference(data: Path, tmp_path: Path, 
     out = tmp_path / "out"
     run_json(capfd, "build", "--board", "host", "--data", data, *TINY, *PADIM, "--out", out)
     shipped, images = load_shipped(out), np.load(out / "vectors" / "images.npy")
-    answers = run_host(out / "firmware.elf", images, output_shapes(shipped.program))
+    answers = run_host(out / "firmware.elf", images, shipped.program.output_shapes)
     expected = shipped.reference(images)
     assert expected.scores is not None and expected.cells is not None
     assert [a.score for a in answers] == expected.scores.tolist()

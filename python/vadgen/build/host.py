@@ -130,9 +130,7 @@ class HostModel:
         self._arena_bytes = int(lib.vad_host_arena_bytes())
         self._run = lib.vad_host_run
         self._run.argtypes = [ctypes.c_void_p] * 5
-        self._shapes = [
-            (v.rows, v.width, v.channels) for v in (program.values[i] for i in program.outputs)
-        ]
+        self._shapes = program.output_shapes
         self._image_bytes = program.values[0].total_bytes
         self._cell_shape = cell_shape
 

@@ -94,70 +94,58 @@ def _pointwise(layer: Conv2d, program: Program) -> Call:
     )
 
 
+def _convolution(
+    layer: Conv2d | GroupConv2d | DepthwiseConv2d,
+    program: Program,
+    weights: NDArray[np.int8],
+    **sizes: int,
+) -> dict[str, Any]:
+    """Members that the structs of all convolutions with a window share, in their order.
+
+    Args:
+        layer: the integer layer.
+        program: its program.
+        weights: output channels first.
+        sizes: what a struct has between the widths and the window.
+    """
+    source, requant = program.values[layer.inputs[0]], layer.requant
+    return {
+        **_constants(layer, weights, source.zero_point),
+        "in_width": source.width,
+        "in_channels": source.channels,
+        "out_width": program.values[layer.output].width,
+        **sizes,
+        "kernel_h": layer.kernel_h,
+        "kernel_w": layer.kernel_w,
+        "stride_w": layer.stride_w,
+        "pad_left": layer.pad_left,
+        "in_zero_point": source.zero_point,
+        "out_zero_point": requant.zero_point,
+        "low": requant.low,
+        "high": requant.high,
+    }
+
+
 def _conv2d(layer: Conv2d, program: Program) -> Call:
-    source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    layer = settled(layer, source.zero_point)
-    return call(
-        "vad_conv2d",
-        **_constants(layer, layer.weights, source.zero_point),
-        in_width=source.width,
-        in_channels=source.channels,
-        out_width=out.width,
-        out_channels=out.channels,
-        kernel_h=layer.kernel_h,
-        kernel_w=layer.kernel_w,
-        stride_w=layer.stride_w,
-        pad_left=layer.pad_left,
-        in_zero_point=source.zero_point,
-        out_zero_point=layer.requant.zero_point,
-        low=layer.requant.low,
-        high=layer.requant.high,
-        upper=takes_upper(layer, source.zero_point),
-    )
+    zero_point = program.values[layer.inputs[0]].zero_point
+    layer = settled(layer, zero_point)
+    channels = program.values[layer.output].channels
+    fields = _convolution(layer, program, layer.weights, out_channels=channels)
+    return call("vad_conv2d", **fields, upper=takes_upper(layer, zero_point))
 
 
 def _group_conv2d(layer: GroupConv2d, program: Program) -> Call:
-    source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    return call(
-        "vad_group_conv2d",
-        **_constants(layer, layer.weights, source.zero_point),
-        in_width=source.width,
-        in_channels=source.channels,
-        out_width=out.width,
-        out_channels=out.channels,
-        groups=layer.groups,
-        kernel_h=layer.kernel_h,
-        kernel_w=layer.kernel_w,
-        stride_w=layer.stride_w,
-        pad_left=layer.pad_left,
-        in_zero_point=source.zero_point,
-        out_zero_point=layer.requant.zero_point,
-        low=layer.requant.low,
-        high=layer.requant.high,
-    )
+    channels = program.values[layer.output].channels
+    sizes = {"out_channels": channels, "groups": layer.groups}
+    return call("vad_group_conv2d", **_convolution(layer, program, layer.weights, **sizes))
 
 
 def _depthwise(layer: DepthwiseConv2d, program: Program) -> Call:
-    source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    layer = settled(layer, source.zero_point)
+    zero_point = program.values[layer.inputs[0]].zero_point
+    layer = settled(layer, zero_point)
     weights = np.moveaxis(layer.weights, 2, 0)
-    return call(
-        "vad_depthwise_conv2d",
-        **_constants(layer, weights, source.zero_point),
-        in_width=source.width,
-        in_channels=source.channels,
-        out_width=out.width,
-        depth_multiplier=layer.depth_multiplier,
-        kernel_h=layer.kernel_h,
-        kernel_w=layer.kernel_w,
-        stride_w=layer.stride_w,
-        pad_left=layer.pad_left,
-        in_zero_point=source.zero_point,
-        out_zero_point=layer.requant.zero_point,
-        low=layer.requant.low,
-        high=layer.requant.high,
-        upper=takes_upper(layer, source.zero_point),
-    )
+    fields = _convolution(layer, program, weights, depth_multiplier=layer.depth_multiplier)
+    return call("vad_depthwise_conv2d", **fields, upper=takes_upper(layer, zero_point))
 
 
 def add(layer: Add, program: Program) -> Call:

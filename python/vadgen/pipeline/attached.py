@@ -19,7 +19,6 @@ from vadgen.link.device import Device
 from vadgen.link.messages import Identity, Result
 from vadgen.link.port import Port, only_port
 from vadgen.lower import Program
-from vadgen.pipeline.compiler import output_shapes
 from vadgen.pipeline.identity import model_digest
 from vadgen.pipeline.manifest import read_manifest
 from vadgen.pipeline.parity import Run, from_responses
@@ -136,7 +135,7 @@ def run_on_device(
     want_outputs: bool = True,
 ) -> Run:
     """The firmware of an attached board on images of bytes."""
-    shapes = output_shapes(program) if want_outputs else []
+    shapes = program.output_shapes if want_outputs else ()
     return from_responses([device.score(x, shapes, detector) for x in images], detector)
 
 

@@ -226,14 +226,8 @@ def reference_run(program: Program, images: NDArray[np.int8]) -> Run:
 
 
 def _stack(program: Program, results: Sequence[Sequence[NDArray[np.int8]]]) -> tuple[Any, ...]:
-    shapes = output_shapes(program)
-    return tuple(np.stack([r[i].reshape(shape) for r in results]) for i, shape in enumerate(shapes))
-
-
-def output_shapes(program: Program) -> list[tuple[int, int, int]]:
-    """(rows, width, channels) of each output."""
-    values = (program.values[i] for i in program.outputs)
-    return [(v.rows, v.width, v.channels) for v in values]
+    shapes = enumerate(program.output_shapes)
+    return tuple(np.stack([r[i].reshape(shape) for r in results]) for i, shape in shapes)
 
 
 def run_on_host(
@@ -310,7 +304,7 @@ def run_on_emulator(
     elf: Path, board: Board, program: Program, images: NDArray[Any], *, detector: bool
 ) -> Run:
     """The firmware on the board's emulator."""
-    responses = run_emulated(elf, board, images, output_shapes(program), want_cells=detector)
+    responses = run_emulated(elf, board, images, program.output_shapes, want_cells=detector)
     return from_responses(responses, detector)
 
 
