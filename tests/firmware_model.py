@@ -14,7 +14,7 @@ from vadgen.build.tools import missing_tools
 
 MODEL = Path(__file__).parent / "firmware" / "model"
 SHAPES = ((4, 8, 1), (2, 4, 1))
-ASK_TRAP, ASK_HANG, ASK_STATUS, ASK_DEEP_STACK = 250, 251, 252, 253
+ASK_TRAP, ASK_HANG, ASK_STATUS, ASK_DEEP_STACK, ASK_SLOW = range(250, 255)
 
 Build = Callable[[str], Path]
 

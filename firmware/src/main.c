@@ -85,6 +85,7 @@ static const vad_session_model_t model = {
     .feed_row = feed_row,
     .result = read_result,
     .receive_bytes = vad_port_receive_bytes,
+    .overruns = vad_port_overruns,
     .stack_used = vad_port_stack_used,
     .write = vad_port_write,
 };

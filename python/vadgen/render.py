@@ -647,7 +647,7 @@ def render_device(obj: Object, paint: Paint) -> list[str]:
         used, budget = obj["stack_bytes"], obj["stack_budget"]
         share = f" of {budget:,}" if budget else ""
         yield _row(paint, "Stack", f"{used:,}{share} bytes used at most")
-        counted = ("images", "frames", "damaged", "too_long", "refused", "misplaced")
+        counted = "images", "frames", "damaged", "too_long", "refused", "misplaced", "overruns"
         parts = [f"{name.replace('_', ' ')} {obj[name]:,}" for name in counted]
         yield _row(paint, "Counted", f" {paint.dot} ".join(parts))
         for i, state in enumerate(obj["self_test"] or ()):

@@ -153,7 +153,7 @@ def test_a_session(session: CSession) -> None:
     assert plain.outputs == () and plain.cells.size == 0
     counters = device.counters()
     assert (counters.images, counters.damaged, counters.refused, counters.misplaced) == (4, 0, 0, 0)
-    assert counters.stack_bytes == 123
+    assert (counters.overruns, counters.stack_bytes) == (7, 123)
     assert line.now < 1  # nothing was waited for
 
 

@@ -164,6 +164,14 @@ def test_a_registry_out_of_reach_is_noticed_quickly(monkeypatch: pytest.MonkeyPa
     assert platformio._registry_answers() is False
 
 
+COMPILED_FOR = {
+    "emulated": "qemu_m55",
+    "cortex_m": "qemu_m55",
+    "rv32": "qemu_rv32",
+    "stm32": "qemu_m4",
+}
+
+
 def sources() -> list[Path]:
     """Our C that is compiled for boards, apart from the libraries that have tests of their own."""
     firmware = paths.firmware()
@@ -177,11 +185,11 @@ def test_c_compiles_without_a_warning(source: Path, tmp_path: Path) -> None:
     flags, prefix = ["-std=c11"], ""
     if source.parent.name == "espidf":
         flags = ["-std=gnu11", f"-I{Path(__file__).parent / 'espidf_stubs'}"]
-    elif source.parent.name == "stm32":
-        pytest.skip("needs ST's HAL")
-    elif source.parent.name in ("emulated", "cortex_m", "rv32"):
-        toolchain = usable("qemu_rv32" if source.parent.name == "rv32" else "qemu_m55").toolchain
+    elif source.parent.name in COMPILED_FOR:
+        toolchain = usable(COMPILED_FOR[source.parent.name]).toolchain
         assert toolchain is not None
+        if source.parent.name == "stm32":
+            flags += ["-DSTM32F405xx", f"-I{Path(__file__).parent / 'stm32_stubs'}"]
         flags, prefix = [*flags, *toolchain.flags], toolchain.prefix
     includes = [MODEL, firmware / "platform/include", *firmware.glob("lib/*/include")]
     subprocess.run(

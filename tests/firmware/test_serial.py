@@ -65,7 +65,7 @@ def test_a_session_on_every_core(served: Served, images: NDArray[np.uint8]) -> N
         for pixels in images:
             check(device, pixels)
         shallow = device.counters()
-        assert (shallow.images, shallow.damaged) == (len(images), 0)
+        assert (shallow.images, shallow.damaged, shallow.overruns) == (len(images), 0, 0)
         assert 200 < shallow.stack_bytes < 1500
         device.score(asking(ASK_DEEP_STACK), want_cells=False)
         assert 800 < device.counters().stack_bytes - shallow.stack_bytes < 1300

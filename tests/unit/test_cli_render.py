@@ -266,7 +266,8 @@ def test_spans_of_time() -> None:
 
 
 def test_a_board_tells_what_it_is_and_whether_it_works() -> None:
-    counted = dict.fromkeys(("images", "frames", "damaged", "too_long", "refused", "misplaced"), 3)
+    names = "images", "frames", "damaged", "too_long", "refused", "misplaced", "overruns"
+    counted = dict.fromkeys(names, 3)
     told = {
         **{"board": "qemu_m7", "firmware": "0.1.0", "model": "ab" * 32, "port": "COM3"},
         **{"threshold": 12345, "shipped_threshold": 777, "threshold_is_volatile": True},
@@ -276,7 +277,7 @@ def test_a_board_tells_what_it_is_and_whether_it_works() -> None:
     assert "qemu_m7 at COM3" in text
     assert "12,345, until the next reset (shipped: 777)" in text
     assert "1,516 of 4,096 bytes" in text
-    assert "too long 3" in text
+    assert "too long 3" in text and "overruns 3" in text
     assert "image 0      same" in text and "image 1   DIFFERS" in text
     quiet = {**told, "self_test": None, "threshold_is_volatile": None, "stack_budget": 0}
     text = "\n".join(render.render_device(quiet, PLAIN))

@@ -142,7 +142,7 @@ method = "platformio"
 """
     notes = [f"check origin and size of [memory.ram] in the chip's manual ({mcu})"]
     line = re.search(r"STM32[A-Z0-9]+xx", str(build.get("extra_flags", "")))
-    chips = (paths.firmware() / "lib" / "vad_port" / "src" / "stm32").glob("vad_chip_*.c")
-    if line is None or not any(line[0] in chip.read_text(encoding="utf-8") for chip in chips):
-        notes.append(f"write firmware/lib/vad_port/src/stm32/vad_chip_{mcu[5:9]}.c: clock and pins")
+    chips = paths.firmware() / "lib" / "vad_port" / "src" / "stm32" / "vad_chip.h"
+    if line is None or f"defined({line[0]})" not in chips.read_text(encoding="utf-8"):
+        notes.append("add the chip's clock and pins to firmware/lib/vad_port/src/stm32/vad_chip.h")
     return Draft(board_id, text, tuple(notes))

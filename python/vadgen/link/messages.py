@@ -255,7 +255,7 @@ class Threshold(Message):
 class Counters(Message):
     """Since the last reset: images, frames by their fate, rows that were not awaited.
 
-    And the greatest use of the stack since power-on.
+    And since power-on: how often bytes were lost for want of a place, the stack's greatest use.
     """
 
     KIND: ClassVar[int] = 0x87
@@ -265,6 +265,7 @@ class Counters(Message):
     too_long: U32
     refused: U32
     misplaced: U32
+    overruns: U32
     stack_bytes: U32
 
 

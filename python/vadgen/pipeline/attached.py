@@ -40,6 +40,7 @@ class DeviceResult:
         threshold_is_volatile: whether a reset brings the shipped one back; None when not set now.
         stack_bytes: greatest use of the stack so far, of `stack_budget` bytes.
         images, frames, damaged, too_long, refused, misplaced: counted since its last reset.
+        overruns: how often bytes were lost since it started, because it could not keep them.
         self_test: whether each built-in image gave its digest; None when not run.
     """
 
@@ -58,6 +59,7 @@ class DeviceResult:
     too_long: int
     refused: int
     misplaced: int
+    overruns: int
     self_test: tuple[bool, ...] | None
 
     def to_json(self) -> dict[str, Any]:
@@ -186,6 +188,7 @@ def device(
         counters.too_long,
         counters.refused,
         counters.misplaced,
+        counters.overruns,
         tested,
     )
 

@@ -28,6 +28,9 @@ SIZES = (224, 160, 128, 96)
 CODE_BYTES = 26 * 1024
 OTHER_RAM_BYTES = 2 * 1024
 
+# What the ports beside the emulated one take more: bytes that came and are not read yet, handles.
+PORT_RAM_BYTES = {"stm32": 1024 + 512}
+
 # Instructions that a search may always cost, however small the backbone.
 LEAST_INSTRUCTIONS = 20_000_000
 
@@ -83,7 +86,8 @@ def table_budget(program: Program, board: Board) -> int:
 
 def rooms(program: Program, board: Board) -> tuple[Room, ...]:
     """The board's memories beside the stack and the firmware's own."""
-    return rooms_of(board, program.values[0].row_bytes + board.stack_bytes + OTHER_RAM_BYTES)
+    own = OTHER_RAM_BYTES + PORT_RAM_BYTES.get(board.port, 0)
+    return rooms_of(board, program.values[0].row_bytes + board.stack_bytes + own)
 
 
 def arena_budget(program: Program, board: Board, state_bytes: int = 0) -> int:

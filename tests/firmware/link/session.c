@@ -61,6 +61,10 @@ static uint32_t may_send_ahead(void) {
     return receive_bytes;
 }
 
+static uint32_t overruns(void) {
+    return 7;
+}
+
 static uint32_t stack_used(void) {
     return 123;
 }
@@ -98,6 +102,7 @@ static const vad_session_model_t model = {
     .feed_row = feed_row,
     .result = result,
     .receive_bytes = may_send_ahead,
+    .overruns = overruns,
     .stack_used = stack_used,
     .write = keep,
 };

@@ -4,10 +4,6 @@
 
 #include <stdint.h>
 
-#if defined(__ARM_FEATURE_SAT)
-#include <arm_acle.h>
-#endif
-
 /* floor(a * b / 2^31 + 1/2); b in [0, 2^31), so the product is below 2^62. */
 static inline int32_t vad_rounding_doubling_high_mul(int32_t a, int32_t b) {
     return (int32_t)(((int64_t)a * b + (INT64_C(1) << 30)) >> 31);
@@ -50,7 +46,7 @@ static inline int32_t vad_requantize_upper(int32_t x, int32_t multiplier, int32_
 /* To int8, saturating. */
 static inline int8_t vad_saturate(int32_t x) {
 #if defined(__ARM_FEATURE_SAT)
-    return (int8_t)__ssat(x, 8);
+    return (int8_t)(int32_t)__builtin_arm_ssat(x, 8); /* the ACLE's __ssat warns of its sign */
 #else
     return (int8_t)((int8_t)x == x ? x : (x >> 31) ^ INT8_MAX);
 #endif

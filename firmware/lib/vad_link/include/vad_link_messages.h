@@ -181,8 +181,8 @@ typedef struct {
 _Static_assert(sizeof(vad_link_threshold_t) == 12, "no padding");
 #define VAD_LINK_THRESHOLD_BYTES 12
 
-/* Since the last reset: images, frames by their fate, rows that were not awaited. And the
- * greatest use of the stack since power-on. */
+/* Since the last reset: images, frames by their fate, rows that were not awaited. And since
+ * power-on: how often bytes were lost for want of a place, the stack's greatest use. */
 typedef struct {
     uint32_t images;
     uint32_t frames;
@@ -190,10 +190,11 @@ typedef struct {
     uint32_t too_long;
     uint32_t refused;
     uint32_t misplaced;
+    uint32_t overruns;
     uint32_t stack_bytes;
 } vad_link_counters_t;
-_Static_assert(sizeof(vad_link_counters_t) == 28, "no padding");
-#define VAD_LINK_COUNTERS_BYTES 28
+_Static_assert(sizeof(vad_link_counters_t) == 32, "no padding");
+#define VAD_LINK_COUNTERS_BYTES 32
 
 /* A self-test's digest over outputs, cells and score; it passed when it is the expected one. */
 typedef struct {

@@ -24,7 +24,8 @@ typedef struct {
     vad_status_t (*feed_row)(const uint8_t *row);
     vad_status_t (*result)(vad_result_t *result); /* not called without cells */
     uint32_t (*receive_bytes)(void);              /* as vad_port_receive_bytes */
-    uint32_t (*stack_used)(void);
+    uint32_t (*overruns)(void);                   /* as vad_port_overruns */
+    uint32_t (*stack_used)(void);                 /* as vad_port_stack_used */
     bool (*write)(const void *data, size_t bytes);
 } vad_session_model_t;
 

@@ -193,6 +193,7 @@ static void set_threshold(vad_session_t *s, const uint8_t *message) {
 
 static void send_counters(vad_session_t *s) {
     vad_link_counters_t counters = s->counters;
+    counters.overruns = s->model->overruns();
     counters.stack_bytes = s->model->stack_used();
     send(s, VAD_LINK_COUNTERS, &counters, sizeof counters, NULL, 0);
 }

@@ -20,6 +20,10 @@ bool vad_port_write(const void *data, size_t bytes);
  * that is not awaited may be lost. UINT32_MAX where the sender is held back. */
 uint32_t vad_port_receive_bytes(void);
 
+/* Times that something came and was lost, because nothing could keep it; 0 where the sender is held
+ * back. */
+uint32_t vad_port_overruns(void);
+
 /* Greatest number of stack bytes used so far, 0 where the port cannot tell. */
 uint32_t vad_port_stack_used(void);
 

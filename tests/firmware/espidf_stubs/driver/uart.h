@@ -7,6 +7,11 @@
 
 typedef int esp_err_t;
 typedef int uart_port_t;
+typedef enum { UART_DATA = 0, UART_BUFFER_FULL = 2, UART_FIFO_OVF = 3 } uart_event_type_t;
+typedef struct {
+    uart_event_type_t type;
+    size_t size;
+} uart_event_t;
 enum { ESP_OK = 0, UART_NUM_0 = 0 };
 typedef enum { UART_DATA_8_BITS = 3 } uart_word_length_t;
 typedef enum { UART_PARITY_DISABLE = 0 } uart_parity_t;

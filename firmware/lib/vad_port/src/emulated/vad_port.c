@@ -73,6 +73,10 @@ uint32_t vad_port_receive_bytes(void) {
     return UINT32_MAX;
 }
 
+uint32_t vad_port_overruns(void) {
+    return 0;
+}
+
 uint32_t vad_port_stack_used(void) {
     return vad_stack_used(vad_stack_bottom, vad_stack_top);
 }

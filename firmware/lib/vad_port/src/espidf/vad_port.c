@@ -3,10 +3,15 @@
 
 #include "driver/uart.h"
 #include "freertos/FreeRTOS.h"
+#include "freertos/queue.h"
 #include "freertos/task.h"
 
 #define LINK UART_NUM_0
 #define RECEIVE_BYTES 4096
+#define EVENTS 64 /* more than come until that many bytes are full */
+
+static QueueHandle_t events;
+static uint32_t overruns;
 
 int main(void);
 void app_main(void);
@@ -25,8 +30,16 @@ bool vad_port_open(void) {
         .source_clk = UART_SCLK_DEFAULT,
     };
     /* The pins are those of the boot loader. */
-    return uart_driver_install(LINK, RECEIVE_BYTES, 0, 0, NULL, 0) == ESP_OK &&
+    return uart_driver_install(LINK, RECEIVE_BYTES, 0, EVENTS, &events, 0) == ESP_OK &&
            uart_param_config(LINK, &config) == ESP_OK;
+}
+
+/* The driver tells of bytes that it could not keep, and of much else. */
+static void count_overruns(void) {
+    uart_event_t event;
+    while (xQueueReceive(events, &event, 0) == pdTRUE) {
+        overruns += event.type == UART_FIFO_OVF;
+    }
 }
 
 size_t vad_port_read(void *data, size_t room) {
@@ -34,6 +47,7 @@ size_t vad_port_read(void *data, size_t room) {
     if (uart_read_bytes(LINK, data, 1, portMAX_DELAY) != 1) {
         return 0;
     }
+    count_overruns();
     (void)uart_get_buffered_data_len(LINK, &buffered);
     const uint32_t more = (uint32_t)(buffered < room - 1 ? buffered : room - 1);
     const int got = uart_read_bytes(LINK, (uint8_t *)data + 1, more, 0);
@@ -46,6 +60,10 @@ bool vad_port_write(const void *data, size_t bytes) {
 
 uint32_t vad_port_receive_bytes(void) {
     return RECEIVE_BYTES;
+}
+
+uint32_t vad_port_overruns(void) {
+    return overruns;
 }
 
 uint32_t vad_port_stack_used(void) {

@@ -24,6 +24,10 @@ uint32_t vad_port_receive_bytes(void) {
     return UINT32_MAX;
 }
 
+uint32_t vad_port_overruns(void) {
+    return 0;
+}
+
 uint32_t vad_port_stack_used(void) {
     return 0;
 }

@@ -35,18 +35,4 @@ bool vad_chip_start_clock(void) {
     return HAL_RCC_OscConfig(&oscillator) == HAL_OK &&
            HAL_RCC_ClockConfig(&clock, FLASH_LATENCY_4) == HAL_OK;
 }
-
-/* NUCLEO-H743ZI: USART3 on PD8 and PD9. */
-USART_TypeDef *vad_chip_start_pins(void) {
-    __HAL_RCC_USART3_CLK_ENABLE();
-    __HAL_RCC_GPIOD_CLK_ENABLE();
-    GPIO_InitTypeDef pins = {0};
-    pins.Pin = GPIO_PIN_8 | GPIO_PIN_9;
-    pins.Mode = GPIO_MODE_AF_PP;
-    pins.Pull = GPIO_PULLUP;
-    pins.Speed = GPIO_SPEED_FREQ_HIGH;
-    pins.Alternate = GPIO_AF7_USART3;
-    HAL_GPIO_Init(GPIOD, &pins);
-    return USART3;
-}
 #endif
