@@ -7,7 +7,8 @@ For each cap on the whole bank (codes, codebooks, rotation, look-up tables) ever
 large as the cap, the board's memory and the instruction budget allow, all from one coreset, and
 scored on the labelled pictures; `float` is the same rows unquantized. `auto` marks the kind that a
 build would take: it is chosen without any label. Rows of other sets, backbones and caps stay.
-At most N labelled pictures are scored, drawn with the seed.
+At most N labelled pictures are scored, drawn with the seed. Selected rows and scores stay in the
+cache, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import csv
 import sys
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from vadgen.detectors import patchcore, picker  # noqa: E402
 from vadgen.detectors.coreset import BatchedCoreset  # noqa: E402
 from vadgen.pipeline.backbone import features, make_backbone, open_network  # noqa: E402
 from vadgen.pipeline.budget import bank_limits  # noqa: E402
-from vadgen.pipeline.cache import Outputs  # noqa: E402
+from vadgen.pipeline.cache import Outputs, remembered  # noqa: E402
 from vadgen.pipeline.calibrate import batches_of, fitted_on  # noqa: E402
 from vadgen.pipeline.data import open_dataset  # noqa: E402
 from vadgen.pipeline.detector import bank_given, patchcore_options  # noqa: E402
@@ -76,26 +78,33 @@ def measure(recipe: Recipe, caps: list[int], most: int) -> Iterator[Line]:
     labels = np.array([item.is_anomalous for item in items])
     base = patchcore_options(recipe)
     geometry = patchcore.lay_out(values, base.halve)
-    rows = _rows(train, fitted_on(len(dataset.train), recipe), geometry, recipe)
+    key = sha256_text(backbone.key, data_sha)
+    rows = remembered(
+        "bench_rows",
+        sha256_text(key, str(base)),
+        lambda: _rows(train, fitted_on(len(dataset.train), recipe), geometry, recipe),
+    )
     weighed: list[tuple[int, patchcore.Options, bool]] = []
     for cap in caps:
         capped = replace(recipe, patchcore=replace(recipe.patchcore, bank_bytes=cap))
         limits = bank_limits(backbone.program, board, capped)
-        key = sha256_text(backbone.key, data_sha)
         taken = choose_bank(capped, board, backbone, dataset.train, train, None, key, progress)[1][
             0
         ].options
         for option in picker.fitting(geometry, bank_given(capped.patchcore), limits, base):
             weighed.append((cap, option, option == taken))
     floats = _float_scores(test, rows, {o.n_codes for _, o, _ in weighed}, geometry)
-    scored: dict[patchcore.Options, float] = {}
+
+    def score(option: patchcore.Options) -> float:
+        tables = patchcore.freeze(rows[: option.n_codes], geometry, option, recipe.seed)
+        batches = batches_of(test, np.arange(len(labels)))
+        return _auroc(np.concatenate([tables.score(batch)[1] for batch in batches]), labels)
+
     for cap, option, is_taken in weighed:
         n = option.n_codes
-        if option not in scored:
-            tables = patchcore.freeze(rows[:n], geometry, option, recipe.seed)
-            batches = batches_of(test, np.arange(len(labels)))
-            found = np.concatenate([tables.score(batch)[1] for batch in batches])
-            scored[option] = _auroc(found, labels)
+        scored = remembered(
+            "bench_banks", sha256_text(key, str(option), str(most)), partial(score, option)
+        )
         yield Line(
             dataset.name,
             recipe.backbone,
@@ -107,7 +116,7 @@ def measure(recipe: Recipe, caps: list[int], most: int) -> Iterator[Line]:
             patchcore.ledger(geometry, option).bank_bytes,
             patchcore.instructions(geometry, option),
             round(_auroc(floats[n], labels), 4),
-            round(scored[option], 4),
+            round(scored, 4),
         )
 
 

@@ -29,6 +29,7 @@ SEARCHES = {
     "adc straddling, rotated": Options("adc", 90, n_subspaces=3, bits=4, rotate=True),
     "adc straddling": Options(search="adc", n_codes=90, n_subspaces=3, bits=4),
     "pqnn": Options(search="pqnn", n_codes=90, n_subspaces=12, bits=4, n_candidates=7),
+    "pqnn 8": Options(search="pqnn", n_codes=300, n_subspaces=6, bits=8, n_candidates=2),
     "flat 8": Options(search="flat", n_codes=200, bits=8),
     "flat 4": Options(search="flat", n_codes=50, bits=4),
 }
@@ -122,7 +123,7 @@ def test_the_order_of_the_taps_rows_does_not_matter(tmp_path: Path) -> None:
         np.testing.assert_array_equal(host.run(outputs, order)[0], whole)
 
 
-@pytest.mark.parametrize("kind", ["pq", "flat"])
+@pytest.mark.parametrize("kind", ["adc", "pqnn", "flat"])
 def test_adversarial_banks(kind: str, tmp_path: Path) -> None:
     """Rows that are all the same, in pairs, extreme, or farther the later they come."""
     rng = np.random.default_rng(5)
@@ -145,13 +146,13 @@ def test_adversarial_banks(kind: str, tmp_path: Path) -> None:
     }
     for name, rows in banks.items():
         bank: FlatBank | PqBank = FlatBank(rows)
-        if kind == "pq":
+        if kind != "flat":
             codewords = rng.integers(-127, 128, (d // 4, 16, 4)).astype(np.int8)
             codewords[:, 8:] = codewords[:, :8]  # codes that tie
             codes = rng.integers(0, 16, (n, d // 4)).astype(np.uint8)
             codes[n // 2 :] = codes[: n // 2] ^ 8
             bank = PqBank(codewords, codes)
-        tables = replace(base, bank=bank, search="adc" if kind == "pq" else "flat")
+        tables = replace(base, bank=bank, search=kind, n_candidates=3)
         folder = tmp_path / name
         folder.mkdir()
         host = PatchcoreHost(tables, folder)
@@ -172,6 +173,36 @@ def test_pqnn_of_many_queries_is_pqnn_of_each() -> None:
         for i, query in enumerate(many):
             expected = pqnn(codewords, codes, query, n_candidates, 1)
             assert (distances[i], rows[i]) == (expected[0][0], expected[1][0])
+
+
+@pytest.mark.parametrize("centroids", [16, 40])
+def test_pqnn_misses_the_rows_that_both_phases_miss(centroids: int, tmp_path: Path) -> None:
+    """Coarse codes of noise: the nearest row is often no candidate, and often it is one."""
+    rng = np.random.default_rng(8)
+    values = taps(SHAPES["three resolutions"], rng)
+    geometry = lay_out(values, halve=False)
+    outputs = tuple(
+        rng.integers(-128, 128, (2, v.rows, v.width, v.channels)).astype(np.int8) for v in values
+    )
+    vectors = features(outputs, geometry).reshape(-1, geometry.dims)
+    base = freeze(vectors[:64], geometry, Options(search="flat", n_codes=64, bits=8), seed=0)
+    for m, n_candidates in ((3, 1), (3, 5), (6, 2), (2, 12)):
+        codewords = rng.integers(-127, 128, (m, centroids, geometry.dims // m)).astype(np.int8)
+        codes = rng.integers(0, centroids, (150, m)).astype(np.uint8)
+        codes[100:] = codes[:50]
+        tables = replace(
+            base, bank=PqBank(codewords, codes), search="pqnn", n_candidates=n_candidates
+        )
+        folder = tmp_path / f"{m}_{n_candidates}"
+        folder.mkdir()
+        host = PatchcoreHost(tables, folder)
+        cells, nearest = expected(tables, outputs)
+        missed = (nearest != expected(replace(tables, search="adc"), outputs)[1]).mean()
+        assert 0.02 < missed < 0.98
+        for i in range(2):
+            got = host.run(tuple(o[i] for o in outputs))
+            np.testing.assert_array_equal(got[0], cells[i])
+            np.testing.assert_array_equal(got[1], nearest[i])
 
 
 def test_pqnn_with_all_candidates_is_adc(tmp_path: Path) -> None:

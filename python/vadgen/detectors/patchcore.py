@@ -441,10 +441,9 @@ class BankLevel:
     table_rows: int
 
 
-def bank_levels(
-    bank: Bank, levels: Sequence[Level], small_tables: bool = False
-) -> tuple[BankLevel, ...]:
+def bank_levels(tables: PatchcoreTables) -> tuple[BankLevel, ...]:
     """Cuts the bank into levels: a subspace belongs to the finest level that it touches."""
+    bank, levels = tables.bank, tables.geometry.levels
     parts = []
     if isinstance(bank, FlatBank):
         for level in levels:
@@ -457,7 +456,10 @@ def bank_levels(
         end = level.end_dim // sub_dims
         codes = pack(bank.codes[:, first:end], bank.bits)
         assert codes.shape[1] <= MAX_ROW_BYTES
-        table_rows = _table_rows(bank, end - first, small_tables, first == 0)
+        if tables.search == "pqnn" and bank.bits == 8:
+            table_rows = 0  # the query's own code is read from the tables
+        else:
+            table_rows = _table_rows(bank, end - first, tables.small_tables, first == 0)
         parts.append(BankLevel(first, end, codes, table_rows))
         first = end
     return tuple(parts)
@@ -557,7 +559,7 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
             part.table_rows,
             part.rows,
         )
-        for i, part in enumerate(bank_levels(bank, geometry.levels, tables.small_tables))
+        for i, part in enumerate(bank_levels(tables))
     )
     taps = []
     for value, tap in zip(geometry.values, geometry.taps, strict=True):
@@ -598,7 +600,7 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
             _LevelFields(level.rows, level.cols, level.first_dim, level.end_dim, runs_of(inside))
             for level, inside in zip(geometry.levels, geometry.covering(), strict=True)
         ),
-        warm_start=int(tables.search != "pqnn"),
+        warm_start=1,
         table_bytes=max(part.row_bytes for part in parts),
         table_words=table_words(tables),
         rotations=tables.rotations,
@@ -665,7 +667,8 @@ class Ledger:
         codeword_bytes, code_bytes: flash: codebooks, and codes or int8 rows.
         rotation_bytes: flash: weights and biases of the rotation.
         table_bytes: RAM: look-up tables.
-        heap_bytes: RAM: candidates of "pqnn", and the query's own decoded code.
+        heap_bytes: RAM: candidates of "pqnn", the rows' distances in the first level, the query's
+            own decoded code.
         list_bytes: RAM: rows that may still be nearest.
         map_bytes: RAM: patches of the image, rows of the taps, the query.
         cell_bytes: RAM: scores and nearest rows.
@@ -724,7 +727,7 @@ def ledger(geometry: Geometry, options: Options) -> Ledger:
         table_bytes=0
         if options.is_flat8
         else (128 if options.small_tables else 1024) * max(row_bytes),
-        heap_bytes=8 * options.n_candidates + -(-dims // 4) * 4 if is_pqnn else 0,
+        heap_bytes=8 * options.n_candidates + 4 * n + -(-dims // 4) * 4 if is_pqnn else 0,
         list_bytes=6 * ((len(levels) - 1) * n + 1),
         map_bytes=sum(v.rows * v.cols * v.dims for v in levels) + rings + dims,
         cell_bytes=6 * cells,

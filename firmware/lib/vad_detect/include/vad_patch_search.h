@@ -25,7 +25,8 @@ typedef struct {
     /* Adds level `level` to the rows of `in` (NULL: all rows, from zero), keeps those whose sum is
      * below `bound` in `out`. With `tighten` each row kept lowers the bound to its sum and replaces
      * the row kept before: what is left is the nearest row, the lowest index on ties.
-     * query: int8 [dims], read up to the level's end. tables: uint32 [table_words] scratch. */
+     * query: int8 [dims], read up to the level's end. tables: uint32 [table_words] scratch, left
+     * as it is from a cell's scan to those of the finer cells that it covers. */
     void (*scan)(const void *bank, uint32_t level, const int8_t *query, const vad_patch_rows_t *in,
                  uint32_t bound, int tighten, uint32_t *tables, vad_patch_rows_t *out);
     /* Squared distance of one row from the query over levels `level`, `level + 1`, ... */
