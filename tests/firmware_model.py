@@ -35,7 +35,7 @@ def usable(name: str) -> Board:
     return board
 
 
-BOARDS = ("qemu_m7", "qemu_m4", "qemu_m3", "qemu_m33", "qemu_m55", "qemu_rv32")
+BOARDS = ("qemu_m7", "qemu_m4", "qemu_m3", "qemu_m33", "qemu_m55", "qemu_rv32", "qemu_lx106")
 
 
 def emulated(*quick: str) -> list[object]:

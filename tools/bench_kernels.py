@@ -31,6 +31,7 @@ from vadgen.build.emulator import run  # noqa: E402
 from vadgen.build.icount import count  # noqa: E402
 from vadgen.build.platformio import build_project, create_project  # noqa: E402
 from vadgen.build.size import measure  # noqa: E402
+from vadgen.build.tools import missing_error, missing_tools  # noqa: E402
 from vadgen.emit.model import write_model  # noqa: E402
 from vadgen.errors import Exit, VadgenError  # noqa: E402
 from vadgen.lower import Program, lower  # noqa: E402
@@ -51,6 +52,7 @@ RUNS: tuple[tuple[str, tuple[str, ...] | None], ...] = (
     ("qemu_m55", None),
     ("qemu_m3", None),
     ("qemu_rv32", None),
+    ("qemu_lx106", None),
 )
 
 # Channels, repeats, stride and kernel of each stage; every block expands by 6.
@@ -193,6 +195,9 @@ def main() -> None:
             if chosen.board and board_id not in chosen.board:
                 continue
             board = load_board(board_id)
+            if missing := missing_tools(board):
+                print(f"{name:<26}{board_id:<10}{missing_error(missing).message}")
+                continue
             if kernels is not None:
                 board = replace(board, kernels=kernels)
             try:

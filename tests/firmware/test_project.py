@@ -165,36 +165,40 @@ def test_a_registry_out_of_reach_is_noticed_quickly(monkeypatch: pytest.MonkeyPa
 
 
 COMPILED_FOR = {
-    "emulated": "qemu_m55",
-    "cortex_m": "qemu_m55",
-    "rv32": "qemu_rv32",
-    "stm32": "qemu_m4",
+    "emulated": ("qemu_m55", "qemu_rv32", "qemu_lx106"),
+    "common": ("qemu_m55", "qemu_rv32", "qemu_lx106"),
+    "cortex_m": ("qemu_m55",),
+    "lx106": ("qemu_lx106",),
+    "stm32": ("qemu_m4",),
 }
+"""Boards whose compiler takes the C of a folder; the host's takes that of all others."""
 
 
-def sources() -> list[Path]:
+def sources() -> list[tuple[str, Path]]:
     """Our C that is compiled for boards, apart from the libraries that have tests of their own."""
     firmware = paths.firmware()
     folders = (firmware / "src", firmware / "lib" / "vad_port", firmware / "platform")
-    return sorted(path for folder in folders for path in folder.rglob("*.c"))
+    found = sorted(path for folder in folders for path in folder.rglob("*.c"))
+    return [(b, path) for path in found for b in COMPILED_FOR.get(path.parent.name, ("host",))]
 
 
-@pytest.mark.parametrize("source", sources(), ids=lambda path: path.parent.name + "/" + path.name)
-def test_c_compiles_without_a_warning(source: Path, tmp_path: Path) -> None:
-    firmware = paths.firmware()
-    flags, prefix = ["-std=c11"], ""
+@pytest.mark.parametrize(
+    ("board", "source"),
+    sources(),
+    ids=lambda x: x if isinstance(x, str) else f"{x.parent.name}/{x.name}",
+)
+def test_c_compiles_without_a_warning(board: str, source: Path, tmp_path: Path) -> None:
+    firmware, toolchain = paths.firmware(), usable(board).toolchain
+    assert toolchain is not None
+    flags = ["-std=c11", *toolchain.flags]
     if source.parent.name == "espidf":
         flags = ["-std=gnu11", f"-I{Path(__file__).parent / 'espidf_stubs'}"]
-    elif source.parent.name in COMPILED_FOR:
-        toolchain = usable(COMPILED_FOR[source.parent.name]).toolchain
-        assert toolchain is not None
-        if source.parent.name == "stm32":
-            flags += ["-DSTM32F405xx", f"-I{Path(__file__).parent / 'stm32_stubs'}"]
-        flags, prefix = [*flags, *toolchain.flags], toolchain.prefix
+    elif source.parent.name == "stm32":
+        flags += ["-DSTM32F405xx", f"-I{Path(__file__).parent / 'stm32_stubs'}"]
     includes = [MODEL, firmware / "platform/include", *firmware.glob("lib/*/include")]
     subprocess.run(
         [
-            *(f"{prefix}gcc", *flags, "-O2", *WARNINGS),
+            *(f"{toolchain.prefix}gcc", *flags, "-O2", *WARNINGS),
             *(f"-I{folder}" for folder in includes),
             *("-c", str(source), "-o", os.devnull),
         ],

@@ -22,14 +22,27 @@ def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("empty_path")
-def test_missing_tools_name_their_packages() -> None:
+@pytest.mark.parametrize(
+    ("board", "programs", "packages"),
+    [
+        (
+            "qemu_m7",
+            "arm-none-eabi-gcc, libc.a, qemu-system-arm",
+            "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm",
+        ),
+        (
+            "qemu_lx106",
+            "xtensa-lx106-elf-gcc, libc.a, qemu-system-xtensa",
+            "gcc-xtensa-lx106 picolibc-xtensa-lx106-elf qemu-system-misc",
+        ),
+    ],
+)
+def test_missing_tools_name_their_packages(board: str, programs: str, packages: str) -> None:
     with pytest.raises(VadgenError) as caught:
-        tools.require_tools(load_board("qemu_m7"))
+        tools.require_tools(load_board(board))
     assert caught.value.code is Exit.TOOL_MISSING
-    assert "arm-none-eabi-gcc, libc.a, qemu-system-arm" in caught.value.message
-    assert caught.value.hint == (
-        "sudo apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
-    )
+    assert programs in caught.value.message
+    assert caught.value.hint == f"sudo apt-get install {packages}"
 
 
 @pytest.mark.usefixtures("empty_path")

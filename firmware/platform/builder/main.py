@@ -58,7 +58,8 @@ if startup:
         ]
     )
     env.Replace(LDSCRIPT_PATH=from_project(here / startup / "link.ld"))
-    env.BuildSources("$BUILD_DIR/startup", str(here / startup))
+    for folder in ("common", startup):
+        env.BuildSources(f"$BUILD_DIR/{folder}", str(here / folder))
 
 program = env.BuildProgram()
 env.AddPlatformTarget("buildprog", program, None, "Build")

@@ -10,31 +10,18 @@
 extern uint32_t vad_stack_bottom[];
 extern uint32_t vad_stack_top[];
 
-enum { MODE_READ = 1, MODE_WRITE = 5 }; /* "rb" and "wb" */
-
 static intptr_t request = -1;
 static intptr_t response = -1;
 
-static intptr_t open_file(const char *name, uint32_t length, uint32_t mode) {
-    const uintptr_t block[3] = {(uintptr_t)name, mode, length};
-    return vad_semihost(VAD_SEMIHOST_OPEN, block);
-}
-
-/* SYS_READ and SYS_WRITE return the number of bytes that were not transferred. */
-static size_t transfer(uintptr_t operation, intptr_t file, uintptr_t data, size_t bytes) {
-    const uintptr_t block[3] = {(uintptr_t)file, data, bytes};
-    return bytes - (size_t)vad_semihost(operation, block);
-}
-
 bool vad_port_open(void) {
     vad_stack_paint(vad_stack_bottom);
-    request = open_file("request.bin", 11, MODE_READ);
+    request = vad_semihost_open("request.bin", false);
     if (request < 0) {
         vad_uart_open();
         vad_uart_open_sleep();
         return true;
     }
-    response = open_file("response.bin", 12, MODE_WRITE);
+    response = vad_semihost_open("response.bin", true);
     return response >= 0;
 }
 
@@ -42,7 +29,7 @@ size_t vad_port_read(void *data, size_t room) {
     uint8_t *to = data;
     size_t bytes = 0;
     if (request >= 0) {
-        return transfer(VAD_SEMIHOST_READ, request, (uintptr_t)data, room);
+        return vad_semihost_read(request, data, room);
     }
     while (!vad_uart_has_byte()) {
         vad_uart_sleep();
@@ -57,13 +44,12 @@ size_t vad_port_read(void *data, size_t room) {
 bool vad_port_write(const void *data, size_t bytes) {
     const uint8_t *at = data;
     if (request >= 0) {
-        return bytes == 0 ||
-               transfer(VAD_SEMIHOST_WRITE, response, (uintptr_t)data, bytes) == bytes;
+        return bytes == 0 || vad_semihost_write(response, data, bytes) == bytes;
     }
     for (size_t i = 0; i < bytes; i++) {
         while (!vad_uart_has_room()) {
         }
-        VAD_UART_DATA = at[i];
+        vad_uart_put(at[i]);
     }
     return true;
 }
@@ -82,7 +68,6 @@ uint32_t vad_port_stack_used(void) {
 }
 
 void vad_port_close(void) {
-    const uintptr_t files[2] = {(uintptr_t)request, (uintptr_t)response};
-    (void)vad_semihost(VAD_SEMIHOST_CLOSE, &files[0]);
-    (void)vad_semihost(VAD_SEMIHOST_CLOSE, &files[1]);
+    vad_semihost_close(request);
+    vad_semihost_close(response);
 }

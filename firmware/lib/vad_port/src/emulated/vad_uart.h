@@ -110,8 +110,40 @@ static inline uint8_t vad_uart_take(void) {
     return (uint8_t)VAD_UART_DATA;
 }
 
+#elif defined(VAD_UART_SIMCALL) /* QEMU's Xtensa simulator: a console in place of a port */
+#include "vad_semihost.h"
+
+enum { VAD_SIM_INPUT = 0, VAD_SIM_OUTPUT = 1, VAD_SIM_IS_READABLE = 1 };
+
+static inline void vad_uart_open(void) {
+}
+
+static inline bool vad_uart_has_byte(void) {
+    return vad_sim_call(VAD_SIM_SELECT, VAD_SIM_INPUT, VAD_SIM_IS_READABLE, 0) > 0;
+}
+
+static inline bool vad_uart_has_room(void) {
+    return true;
+}
+
+static inline uint8_t vad_uart_take(void) {
+    uint8_t byte = 0;
+    (void)vad_semihost_read(VAD_SIM_INPUT, &byte, 1);
+    return byte;
+}
+
+static inline void vad_uart_put(uint8_t byte) {
+    (void)vad_semihost_write(VAD_SIM_OUTPUT, &byte, 1);
+}
+
 #else
 #error "the board's flags name no serial port"
+#endif
+
+#if defined(VAD_UART_DATA)
+static inline void vad_uart_put(uint8_t byte) {
+    VAD_UART_DATA = byte;
+}
 #endif
 
 #endif

@@ -1,4 +1,4 @@
-/* The part of the start-up that needs a stack. */
+/* What every emulated core does once it has a stack: data, main, exit code; and after a fault. */
 #include "vad_semihost.h"
 
 #include <stddef.h>
