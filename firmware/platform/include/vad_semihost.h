@@ -80,8 +80,8 @@ static inline intptr_t vad_semihost(uintptr_t operation, const void *block) {
 #elif defined(__riscv)
     register uintptr_t a0 __asm__("a0") = operation;
     register const void *a1 __asm__("a1") = block;
-    /* The three instructions must be uncompressed and lie in one page. What fills up to the boundary
-     * may be compressed: without, the linker may lack two bytes of it. */
+    /* The three instructions must be uncompressed and lie in one page. What fills up to the
+     * boundary may be compressed: without, the linker may lack two bytes of it. */
     __asm__ volatile(".option push\n"
                      ".balign 16\n"
                      ".option norvc\n"
