@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vadgen import paths
 from vadgen.build import compiler
+from vadgen.build.vendor import VENDORS
 from vadgen.emit.model import write_model
 from vadgen.lower import Program
 from vadgen.plan.planner import make_plan
@@ -53,8 +54,16 @@ def run_models(
     public = [lib / "vad_core/include", lib / "vad_kernels/include"]
     sources = [c for room in rooms for c in sorted(room.glob("*.c"))]
     objects = compiler.library_objects(sources, public, flags)
+    archives = []
+    for vendor in (v for v in VENDORS if v.kernels in kernels):
+        public = [*public, lib / vendor.folder / "include"]
+        sources = sorted((lib / vendor.folder / "src").glob("*.c"))
+        theirs = [*flags, *vendor.defines]
+        objects += compiler.library_objects(sources, [*public, vendor.find() / "include"], theirs)
+        archives.append(vendor.find() / f"lib{vendor.library}.a")
     own = [*(folder / f"{name}.c" for name in names), _DRIVER]
     objects += compiler.compile_sources(own, [folder, *public], [*flags, "-O0", "-g0"], folder)
+    objects += archives
     driver = compiler.link(objects, flags, folder / "many")
     request = b"".join(np.ascontiguousarray(x).tobytes() for x in images)
     done = subprocess.run([str(driver)], input=request, capture_output=True, check=False)

@@ -130,8 +130,9 @@ class Board:
         id: name of its file.
         title: one line for people.
         core: as in "cortex-m7".
-        kernels: kernel sets it can run, best first; "portable" is the last.
+        kernels: kernel sets it runs, best first; "portable" is the last.
         port: folder in `firmware/lib/vad_port/src`.
+        vendor_kernels: sets that call a vendor's library: what it can run where that is linked.
         memory: ranges of memory; none means no budget.
         stack_bytes: RAM that is set aside for the stack; 0 where the system sees to it.
         instructions: budget of one inference, 0 for none.
@@ -147,6 +148,7 @@ class Board:
     core: str
     kernels: tuple[str, ...]
     port: str
+    vendor_kernels: tuple[str, ...] = ()
     memory: tuple[Region, ...] = ()
     stack_bytes: int = 0
     instructions: int = 0
@@ -211,6 +213,27 @@ def load_board(name: str) -> Board:
     except (OSError, UnicodeDecodeError) as error:
         raise VadgenError(f"{path} cannot be read: {error}", "a board is a TOML file") from None
     return parse_board(name, text, str(path))
+
+
+def with_kernels(board: Board, names: str | None) -> Board:
+    """The board with other kernel sets, best first; "portable" is always the last.
+
+    Args:
+        board: the board.
+        names: of the sets, with commas between; None leaves the board's own.
+
+    Raises:
+        VadgenError: it cannot run one of them.
+    """
+    if names is None:
+        return board
+    known = (*board.vendor_kernels, *board.kernels)
+    chosen = [name.strip() for name in names.split(",")]
+    for name in chosen:
+        if name not in known:
+            raise VadgenError(f"{board.id} cannot run kernels '{name}'", _nearest(name, known))
+    others = dict.fromkeys(name for name in chosen if name != "portable")
+    return dataclasses.replace(board, kernels=(*others, "portable"))
 
 
 def parse_board(name: str, text: str, where: str) -> Board:

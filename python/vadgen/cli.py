@@ -154,19 +154,19 @@ def _compile_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--board", required=True, help="board to compile for")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where to write")
     parser.add_argument("--explain", action="store_true", help="show how each operator is run")
-    for key in _budgets():
+    for key in _shared_keys():
         parser.add_argument(key.flag, dest=key.name, metavar=key.rule.metavar, help=key.help)
 
 
-def _budgets() -> list[Key]:
+def _shared_keys() -> list[Key]:
     """Keys of a recipe that `compile` takes, too."""
-    return [key for key in keys() if key.name in ("flash_budget", "ram_budget")]
+    return [key for key in keys() if key.name in ("kernels", "flash_budget", "ram_budget")]
 
 
 def _compile(args: argparse.Namespace, progress: Progress) -> Object:
     from vadgen import pipeline
 
-    given = {k.name: (k, getattr(args, k.name)) for k in _budgets()}
+    given = {k.name: (k, getattr(args, k.name)) for k in _shared_keys()}
     budgets: dict[str, Any] = {
         name: read_flag(key, text) for name, (key, text) in given.items() if text is not None
     }

@@ -204,6 +204,7 @@ class Recipe:
         input: height and width of the input in pixels; None is the largest that fits the board.
         detector: "padim", "patchcore", or "auto" to take what fits.
         roi: picture whose white part is the region of interest; None is the whole picture.
+        kernels: kernel sets, best first, with commas between; None is the board's.
         flash_budget: most bytes of flash of the firmware; None is the board's.
         ram_budget: most bytes of RAM, all of which may be taken for speed; None is the board's, of
             which no more is taken than pays.
@@ -243,6 +244,11 @@ class Recipe:
         "auto",
         _one_of("auto", "padim", "patchcore"),
         "how features become a score (default: auto, patchcore where it fits, else padim)",
+    )
+    kernels: str | None = _key(
+        None,
+        _text("names of kernel sets", "SET,SET"),
+        "kernel sets, best first, such as cmsis_nn,dsp (default: the board's)",
     )
     flash_budget: int | None = _key(
         None, _size(), "flash to fill, such as 512K (default: the board's)"

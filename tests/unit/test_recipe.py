@@ -30,6 +30,7 @@ weights = "w.npz"
 width = 0.35
 input = 96
 detector = "patchcore"
+kernels = "cmsis_nn,dsp"
 flash_budget = "512K"
 roi = "roi.png"
 ram_budget = "192K"

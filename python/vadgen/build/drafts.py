@@ -121,6 +121,7 @@ def _stm32(
 title = {json.dumps(title)}
 core = "{core}"
 kernels = {kernels}
+vendor_kernels = ["cmsis_nn"]
 port = "stm32"
 stack_bytes = 4096
 

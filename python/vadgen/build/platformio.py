@@ -20,6 +20,7 @@ from typing import Any
 from vadgen import paths
 from vadgen.board import Board
 from vadgen.build.tools import require_tools
+from vadgen.build.vendor import VENDORS, components_of, linked_by, vendors_of
 from vadgen.errors import Exit, VadgenError
 
 EXTERNAL = ".ext_ram.bss"
@@ -48,7 +49,9 @@ def create_project(out: Path, board: Board, generated: Path) -> Path:
     (project / "generated").mkdir()
     for path in sorted([*generated.glob("*.c"), *generated.glob("*.h")]):
         shutil.copy(path, project / "generated" / path.name)
-    for library in sorted(path.name for path in (source / "lib").iterdir() if path.is_dir()):
+    idle = {vendor.folder for vendor in VENDORS} - {v.folder for v in vendors_of(board)}
+    libraries = {path.name for path in (source / "lib").iterdir() if path.is_dir()}
+    for library in sorted(libraries - idle):
         keep = {"vad_kernels": board.kernels, "vad_port": (board.port,)}.get(library)
         _copy_library(source / "lib" / library, project / "lib" / library, keep)
     if board.is_in_project:
@@ -60,6 +63,10 @@ def create_project(out: Path, board: Board, generated: Path) -> Path:
         (project / "boards" / f"{board.id}.json").write_text(manifest, encoding="utf-8")
     if board.platformio.framework:
         shutil.copytree(source / board.platformio.framework, project, dirs_exist_ok=True)
+    components = components_of(board)
+    if components:
+        lines = ["dependencies:", *(f'  {v.component}: "{v.version}"' for v in components), ""]
+        (project / "src" / "idf_component.yml").write_text("\n".join(lines), encoding="utf-8")
     if any(region.section == EXTERNAL for region in board.data_regions):
         names = [source / folder / "sdkconfig.defaults" for folder in ("espidf", "espidf_psram")]
         text = "\n".join(path.read_text(encoding="utf-8") for path in names)
@@ -75,10 +82,12 @@ def build_project(project: Path, board: Board) -> Path:
         The firmware's ELF file.
 
     Raises:
-        VadgenError: TOOL_MISSING for a compiler or PlatformIO platform that is not here;
+        VadgenError: TOOL_MISSING for a compiler, PlatformIO platform or library that is not here;
             DOES_NOT_FIT when the linker runs out of memory; else the compiler's first errors.
     """
     require_tools(board)
+    for vendor in linked_by(board):
+        vendor.find()
     if not board.is_in_project:
         _require_platform(project, board)
     command = [sys.executable, "-m", "platformio", "run", "-d", str(project), "-e", board.id]
@@ -182,7 +191,7 @@ def _platformio_ini(board: Board) -> str:
         autoescape=False,
     )
     return environment.get_template("platformio.ini.j2").render(
-        board=board, symbols=linker_symbols(board)
+        board=board, symbols=linker_symbols(board), linked=linked_by(board)
     )
 
 
@@ -208,6 +217,7 @@ def _run_group(command: list[str], environment: dict[str, str]) -> tuple[int, st
 
 def _environment(project: Path, board: Board) -> dict[str, str]:
     environment = dict(os.environ)
+    environment |= {vendor.variable: str(vendor.find()) for vendor in linked_by(board)}
     environment |= {
         "PLATFORMIO_DISABLE_UPGRADE_CHECK": "true",
         "PLATFORMIO_NO_ANSI": "true",

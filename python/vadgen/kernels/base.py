@@ -23,14 +23,21 @@ C_TYPES = {
 
 @dataclass(frozen=True, eq=False)
 class Array:
-    """A constant table: the numpy dtype decides the C type; flattened in C order."""
+    """A constant table: the numpy dtype decides the C type; flattened in C order.
+
+    Attributes:
+        data: its elements.
+        alignment: of its first byte, 0 for what the compiler gives.
+    """
 
     data: NDArray[Any]
+    alignment: int = 0
 
     @property
     def c_type(self) -> str:
-        """The element's C type."""
-        return C_TYPES[self.data.dtype.name]
+        """The element's C type, with the table's alignment before it."""
+        name = C_TYPES[self.data.dtype.name]
+        return f"_Alignas({self.alignment}) {name}" if self.alignment else name
 
 
 @dataclass(frozen=True)
@@ -129,12 +136,15 @@ def call(
     function: str,
     scratch_bytes: int = 0,
     stem: str | None = None,
-    **fields: int | str | NDArray[Any],
+    **fields: int | str | NDArray[Any] | Array,
 ) -> Call:
     """A Call whose struct and header are named after `stem` (the function's name by default)."""
     stem = stem or function
     wrapped = tuple(
-        (name, Array(v) if isinstance(v, np.ndarray) else v if isinstance(v, str) else int(v))
+        (
+            name,
+            Array(v) if isinstance(v, np.ndarray) else v if isinstance(v, str | Array) else int(v),
+        )
         for name, v in fields.items()
     )
     return Call(function, wrapped, scratch_bytes, f"{stem}_t", f"{stem}.h")

@@ -167,7 +167,8 @@ def add(layer: Add, program: Program) -> Call:
     )
 
 
-def _mul(layer: Mul, program: Program) -> Call:
+def mul(layer: Mul, program: Program) -> Call:
+    """The call of `vad_mul`; other sets that share its struct take it over."""
     out = program.values[layer.output]
     return call(
         "vad_mul",
@@ -212,7 +213,8 @@ def _pad(layer: Pad, program: Program) -> Call:
     )
 
 
-def _pool(layer: Pool, program: Program) -> Call:
+def pool(layer: Pool, program: Program) -> Call:
+    """The call of `vad_average_pool` or `vad_max_pool`; see `mul`."""
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
     return call(
         "vad_average_pool" if layer.average else "vad_max_pool",
@@ -278,11 +280,11 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel(GroupConv2d, fits, _group_conv2d),
     Kernel(DepthwiseConv2d, fits, _depthwise),
     Kernel(Add, fits, add),
-    Kernel(Mul, fits, _mul),
+    Kernel(Mul, fits, mul),
     Kernel(Maximum, fits, _maximum),
     Kernel(Gather, fits, _gather),
     Kernel(Pad, fits, _pad),
-    Kernel(Pool, fits, _pool),
+    Kernel(Pool, fits, pool),
     Kernel(Mean, fits, _mean),
     Kernel(Lut, fits, _lut),
     Kernel(Softmax, fits, _softmax),

@@ -16,7 +16,7 @@ from vadgen.benchmark.cell import Cell, Costs, Row, Suspects, figures_of
 from vadgen.benchmark.contamination import Draw
 from vadgen.benchmark.memory import peak_memory
 from vadgen.benchmark.metrics import Metrics
-from vadgen.board import Board, load_board
+from vadgen.board import Board, load_board, with_kernels
 from vadgen.build.icount import count
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import load_rgb
@@ -63,7 +63,11 @@ def run_integer(
         VadgenError: it does not fit the board, or as `build`.
     """
     progress = SilentProgress()
-    board = limited(load_board(recipe.board), recipe.flash_budget, recipe.ram_budget)
+    board = limited(
+        with_kernels(load_board(recipe.board), recipe.kernels),
+        recipe.flash_budget,
+        recipe.ram_budget,
+    )
     network = open_network(recipe)
     fitted = fit_model(recipe, board, network, dataset, data_sha, Region(), progress)
     recipe, backbone, calibrated = fitted.recipe, fitted.backbone, fitted.calibrated

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vadgen.board import Board, load_board
+from vadgen.board import Board, load_board, with_kernels
 from vadgen.build.icount import Counts, count
 from vadgen.build.size import Sizes
 from vadgen.build.tools import tool_versions
@@ -139,7 +139,11 @@ def build(
         VadgenError: see the exit codes.
     """
     started = time.monotonic()
-    board = limited(load_board(recipe.board), recipe.flash_budget, recipe.ram_budget)
+    board = limited(
+        with_kernels(load_board(recipe.board), recipe.kernels),
+        recipe.flash_budget,
+        recipe.ram_budget,
+    )
     target = out or Path("build") / board.id
     with staged(target) as work:
         made = _make(recipe, board, work, progress, training)

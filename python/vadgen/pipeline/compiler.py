@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vadgen.board import Board, load_board
+from vadgen.board import Board, load_board, with_kernels
 from vadgen.build.emulator import run as run_emulated
 from vadgen.build.flashing import keep_images
 from vadgen.build.host import KERNELS, HostModel, compile_host
@@ -89,6 +89,7 @@ def compile_model(
     out: Path | None,
     progress: Progress,
     explain: bool = False,
+    kernels: str | None = None,
     flash_budget: int | None = None,
     ram_budget: int | None = None,
 ) -> CompileResult:
@@ -100,6 +101,7 @@ def compile_model(
         out: where to write; None is a folder in `build`.
         progress: told of each step.
         explain: whether the result holds the plan.
+        kernels: as of a recipe.
         flash_budget: as of a recipe.
         ram_budget: as of a recipe.
 
@@ -107,7 +109,7 @@ def compile_model(
         VadgenError: the model is not supported, does not fit, or a tool is missing.
     """
     started = time.monotonic()
-    board = limited(load_board(board_id), flash_budget, ram_budget)
+    board = limited(with_kernels(load_board(board_id), kernels), flash_budget, ram_budget)
     data = _read(tflite)
     program = lower(read_tflite(data, tflite.name))
     target = out or Path("build") / f"{tflite.stem}-{board.id}"

@@ -1,0 +1,10 @@
+/* ADD through ESP-NN; numpy twin: ref/add.py. */
+#ifndef VAD_ESP_NN_ADD_H
+#define VAD_ESP_NN_ADD_H
+
+#include "vad_add.h"
+
+/* Its parameters are those of vad_add; no shift is to the left. */
+void vad_esp_nn_add(const vad_add_t *op, const int8_t *const *rows, int8_t *out, void *scratch);
+
+#endif
