@@ -13,32 +13,26 @@ from pathlib import Path
 import numpy as np
 
 from vadgen import paths
-from vadgen.detectors.patchcore import PatchcoreTables, code, state_bytes
+from vadgen.detectors.patchcore import PatchcoreTables, code
 from vadgen.emit.environment import environment
 
 _DETECT = paths.firmware() / "lib" / "vad_detect"
 
 _DRIVER = """
 #include "vad_patchcore_tables.h"
+#include "vad_patchcore_whole.h"
 
-/* taps: all rows of all taps; order: the tap of each row. */
-uint32_t run(uint8_t *memory, const int8_t *const taps[], const uint8_t *order, uint32_t n_rows,
+uint32_t run(const int8_t *const taps[], uint8_t *memory, uint8_t *scratch, int8_t *maps,
              uint32_t *cells, uint16_t *nearest) {
     vad_patchcore_state_t state;
-    uint32_t next[VAD_PATCHCORE_MAX_TAPS] = {0};
-    vad_patchcore_begin(&vad_patchcore, memory, &state);
-    for (uint32_t i = 0; i < n_rows; i++) {
-        const uint32_t tap = order[i];
-        const vad_patch_t *patch = &vad_patchcore.taps[tap].patch;
-        const uint32_t row_bytes = (uint32_t)patch->width * patch->channels;
-        vad_patchcore_row(&vad_patchcore, tap, taps[tap] + next[tap]++ * row_bytes, &state);
-    }
+    const uint32_t score =
+        vad_patchcore_whole(&vad_patchcore, taps, memory, scratch, maps, &state);
     const vad_patchcore_level_t *last = &vad_patchcore.levels[vad_patchcore.n_levels - 1];
     for (uint32_t i = 0; i < (uint32_t)last->rows * last->cols; i++) {
         cells[i] = state.cells[i];
         nearest[i] = state.nearest[i];
     }
-    return vad_patchcore_score(&vad_patchcore, &state);
+    return score;
 }
 """
 
@@ -46,6 +40,7 @@ uint32_t run(uint8_t *memory, const int8_t *const taps[], const uint8_t *order, 
 def _gcc(*arguments: str, cwd: Path | None = None) -> None:
     flags = "-std=c11 -O1 -Wall -Wextra -Wconversion -Wpedantic -Werror -fPIC "
     flags += f"-fsanitize=undefined -fno-sanitize-recover -I{_DETECT / 'include'}"
+    flags += f" -I{paths.firmware() / 'host'}"
     subprocess.run(["gcc", *flags.split(), *arguments], cwd=cwd, check=True)
 
 
@@ -83,30 +78,24 @@ class PatchcoreHost:
         self._lib.run.restype = ctypes.c_uint32
         self._tables = tables
 
-    def run(
-        self, outputs: tuple[np.ndarray, ...], order: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray, int]:
+    def run(self, outputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray, int]:
         """Cells, nearest rows and score of one image, int8 (height, width, channels) a tap.
 
-        The state lies between guard bytes: its size must be what Python says.
+        Each buffer lies between guard bytes: its size must be what Python says.
         """
-        size, guard = state_bytes(self._tables), 64
-        memory = np.full(size + 2 * guard, 0xA5, np.uint8)
+        sink, guard = self._tables.sink, 64
+        sizes = (sink.state_bytes, sink.scratch_bytes, sink.made_bytes)
+        buffers = [np.full(size + 2 * guard, 0xA5, np.uint8) for size in sizes]
         taps = [np.ascontiguousarray(o) for o in outputs]
-        pointers = (ctypes.c_void_p * len(taps))(*(t.ctypes.data for t in taps))
-        if order is None:
-            order = np.repeat(np.arange(len(taps)), [len(t) for t in taps])
-        order = order.astype(np.uint8)
         shape = self._tables.cell_shape
         cells, nearest = np.zeros(shape, np.uint32), np.zeros(shape, np.uint16)
         score = self._lib.run(
-            ctypes.c_void_p(memory.ctypes.data + guard),
-            pointers,
-            ctypes.c_void_p(order.ctypes.data),
-            len(order),
+            (ctypes.c_void_p * len(taps))(*(t.ctypes.data for t in taps)),
+            *(ctypes.c_void_p(buffer.ctypes.data + guard) for buffer in buffers),
             ctypes.c_void_p(cells.ctypes.data),
             ctypes.c_void_p(nearest.ctypes.data),
         )
-        assert (memory[:guard] == 0xA5).all()
-        assert (memory[-guard:] == 0xA5).all()
+        for buffer in buffers:
+            assert (buffer[:guard] == 0xA5).all()
+            assert (buffer[-guard:] == 0xA5).all()
         return cells, nearest, int(score)

@@ -42,7 +42,6 @@ from vadgen.detectors.patchcore import (  # noqa: E402
     freeze,
     instructions,
     lay_out,
-    state_bytes,
 )
 from vadgen.detectors.pq import FlatBank  # noqa: E402
 from vadgen.emit.environment import c_table, environment  # noqa: E402
@@ -142,9 +141,7 @@ def measure(scene: Scene, options: Options, board: Board) -> Row:
     searched = total - parts["patches"]
     dims = scene.geometry.dims
     codes = expected.size * options.n_codes * options.subspaces(dims)
-    cells, looked = count_search(
-        header(tables), state_bytes(tables), tables.cell_shape, scene.image
-    )
+    cells, looked = count_search(header(tables), tables.sink, tables.cell_shape, scene.image)
     assert np.array_equal(cells, expected)
     plain: dict[str, int] | None = None
     if options.search == "adc" and options.bits == 8:
@@ -194,6 +191,7 @@ def run(
         (generated / "bench_data.h").write_text(text, encoding="utf-8")
         project = create_project(folder, board, generated)
         shutil.copy(ROOT / "tools" / "search" / "main.c", project / "src" / "main.c")
+        shutil.copy(ROOT / "firmware" / "host" / "vad_patchcore_whole.h", project / "src")
         counts = count(build_project(project, board), board, np.zeros(1, np.uint8))
     if counts.total is None:
         raise SystemExit(f"{board.id}: {counts.reason}")
@@ -203,21 +201,20 @@ def run(
 def data_header(
     scene: Scene, tables: PatchcoreTables, expected: NDArray[np.uint32], plain: bool
 ) -> Iterator[str]:
-    """Taps, the order of their rows, the cells, the sizes."""
-    height = [tap.shape[1] for tap in scene.image]
-    arrival = [((y + 1) / rows, i) for i, rows in enumerate(height) for y in range(rows)]
-    order = np.array([i for _, i in sorted(arrival)], np.uint8)
+    """Taps, the cells, the sizes."""
+    sink = tables.sink
     subspaces = 0 if isinstance(tables.bank, FlatBank) else len(tables.bank.codewords)
     sizes = {
         "PLAIN": int(plain),
-        "N_ROWS": len(order),
         "N_CELLS": expected.size,
-        "STATE_BYTES": state_bytes(tables),
+        "N_DIMS": tables.geometry.dims,
+        "STATE_BYTES": sink.state_bytes,
+        "SCRATCH_BYTES": sink.scratch_bytes,
+        "MAPS_BYTES": sink.made_bytes,
         "PLAIN_TABLE_WORDS": 256 * subspaces,
     }
     yield "#include <stdint.h>\n"
     yield from (f"#define {name} {size}\n" for name, size in sizes.items())
-    yield array("uint8_t", "bench_order", order)
     yield array("uint32_t", "bench_cells", expected)
     for i, tap in enumerate(scene.image):
         yield array("int8_t", f"bench_tap_{i}", tap)

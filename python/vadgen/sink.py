@@ -64,6 +64,11 @@ class Sink:
         """The most that a step uses."""
         return max((step.scratch_bytes for step in self.steps), default=0)
 
+    @property
+    def made_bytes(self) -> int:
+        """Bytes of all rows that the steps make."""
+        return sum(step.rows * step.width * step.cell_bytes for step in self.steps)
+
 
 def tap_by_tap(rows: tuple[int, ...], state_bytes: int) -> Sink:
     """The sink of a detector that takes every row of tap i, of `rows[i]`, as it comes."""

@@ -28,21 +28,40 @@ from vadgen.ref.padim_full import FullCells, FullTap
 
 DETECT = paths.firmware() / "lib" / "vad_detect"
 DRIVER = """
+#include <stddef.h>
+
 #include "vad_padim_full_tables.h"
 
-/* taps: all rows of all taps; order: the tap of each row. */
-uint32_t run(uint8_t *memory, const int8_t *const taps[], const uint8_t *order, uint32_t n_rows,
+/* taps: all rows of all taps. maps: the sums of those whose windows are larger than 1. */
+uint32_t run(const int8_t *const taps[], uint8_t *memory, int16_t *scratch, int16_t *maps,
              uint32_t *cells) {
+    const vad_padim_full_t *detector = &vad_padim_full;
     vad_padim_full_state_t state;
-    uint32_t next[VAD_PADIM_FULL_MAX_TAPS] = {0};
-    vad_padim_full_begin(&vad_padim_full, memory, &state);
-    for (uint32_t i = 0; i < n_rows; i++) {
-        const vad_padim_full_tap_t *tap = &vad_padim_full.taps[order[i]];
-        const uint32_t row_bytes = (uint32_t)vad_padim_full.cols * tap->window * tap->channels;
-        vad_padim_full_row(&vad_padim_full, order[i], taps[order[i]] + next[order[i]]++ * row_bytes,
-                           &state);
+    const int8_t *made[8];
+    vad_padim_full_begin(detector, memory, &state);
+    for (uint32_t i = 0; i < detector->n_taps; i++) {
+        const vad_padim_full_tap_t *tap = &detector->taps[i];
+        const size_t row = (size_t)detector->cols * tap->window * tap->channels;
+        made[i] = tap->window > 1 ? (const int8_t *)maps : taps[i];
+        for (uint32_t y = 0; y < detector->rows && tap->window > 1; y++) {
+            const int8_t *rows[15];
+            for (uint32_t k = 0; k < tap->window; k++) {
+                rows[k] = taps[i] + (y * tap->window + k) * row;
+            }
+            vad_padim_full_sums(detector, i, y, rows, maps);
+            maps += (size_t)detector->cols * tap->channels;
+        }
     }
-    for (uint32_t i = 0; i < (uint32_t)vad_padim_full.rows * vad_padim_full.cols; i++) {
+    for (uint32_t y = 0; y < detector->rows; y++) {
+        const int8_t *rows[8];
+        for (uint32_t i = 0; i < detector->n_taps; i++) {
+            const vad_padim_full_tap_t *tap = &detector->taps[i];
+            const size_t row = (size_t)detector->cols * tap->channels;
+            rows[i] = made[i] + y * row * (tap->window > 1 ? sizeof(int16_t) : 1);
+        }
+        vad_padim_full_cells(detector, y, rows, scratch, &state);
+    }
+    for (uint32_t i = 0; i < (uint32_t)detector->rows * detector->cols; i++) {
         cells[i] = state.cells[i];
     }
     return vad_padim_full_score(&state);
@@ -89,36 +108,25 @@ def compiled(tables: PadimFullTables, folder: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def run_c(
-    tables: PadimFullTables,
-    outputs: tuple[np.ndarray, ...],
-    folder: Path,
-    rng: np.random.Generator | None = None,
-) -> np.ndarray:
-    """Cells of all images; the taps' rows come one tap after another, or mixed by `rng`.
-
-    The state lies between guard bytes: its size must be what Python says.
-    """
+def run_c(tables: PadimFullTables, outputs: tuple[np.ndarray, ...], folder: Path) -> np.ndarray:
+    """Cells of all images. Each buffer lies between guard bytes: its size is what Python says."""
     library = compiled(tables, folder)
     library.run.restype = ctypes.c_uint32
+    sink = tables.sink
     results = []
     for i in range(len(outputs[0])):
         taps = [np.ascontiguousarray(o[i]) for o in outputs]
-        pointers = (ctypes.c_void_p * len(taps))(*(t.ctypes.data for t in taps))
-        order = np.repeat(np.arange(len(taps)), [len(t) for t in taps]).astype(np.uint8)
-        if rng is not None:
-            rng.shuffle(order)
-        memory = np.full(tables.state_bytes + 128, 0xA5, np.uint8)
+        sizes = (sink.state_bytes, sink.scratch_bytes, sink.made_bytes)
+        buffers = [np.full(size + 128, 0xA5, np.uint8) for size in sizes]
         cells = np.zeros(tables.cell_shape, np.uint32)
         score = library.run(
-            ctypes.c_void_p(memory.ctypes.data + 64),
-            pointers,
-            ctypes.c_void_p(order.ctypes.data),
-            len(order),
+            (ctypes.c_void_p * len(taps))(*(t.ctypes.data for t in taps)),
+            *(ctypes.c_void_p(buffer.ctypes.data + 64) for buffer in buffers),
             ctypes.c_void_p(cells.ctypes.data),
         )
-        assert (memory[:64] == 0xA5).all()
-        assert (memory[64 + tables.state_bytes :] == 0xA5).all()
+        for buffer in buffers:
+            assert (buffer[:64] == 0xA5).all()
+            assert (buffer[-64:] == 0xA5).all()
         assert score == cells.max()
         results.append(cells)
     return np.stack(results)
@@ -138,7 +146,7 @@ def test_c_equals_reference(shapes: str, region: bool, tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         cells, scores = tables.score(outputs)
-        np.testing.assert_array_equal(run_c(tables, outputs, folder, rng), cells)
+        np.testing.assert_array_equal(run_c(tables, outputs, folder), cells)
         np.testing.assert_array_equal(scores, cells.max(axis=(1, 2)))
 
 
@@ -244,7 +252,7 @@ def test_features_follow_the_flash() -> None:
     assert choose_features(values, 99, 1 << 30) == 96
 
 
-def test_flash_and_state_are_what_the_tables_take() -> None:
+def test_flash_is_what_the_tables_take() -> None:
     values = values_of((8, 8, 12), (4, 4, 20))
     tables = fit(lambda: iter([outputs_of(values, 9, 0)]), values, 16, 1 << 20)
     cells = tables.cells
@@ -253,11 +261,11 @@ def test_flash_and_state_are_what_the_tables_take() -> None:
     runs = tables.across.nbytes + tables.down.nbytes
     assert tables.flash_bytes == sum(a.nbytes for a in arrays) + runs
     same = empty(values, 16, 1 << 20)
-    assert (same.flash_bytes, same.state_bytes) == (tables.flash_bytes, tables.state_bytes)
+    assert (same.flash_bytes, same.sink) == (tables.flash_bytes, tables.sink)
     roi = np.zeros((4, 4), np.bool_)
     roi[1:3] = True
     half = empty(values, 16, 1 << 20, roi)
-    assert half.state_bytes < same.state_bytes and half.flash_bytes < same.flash_bytes
+    assert half.flash_bytes < same.flash_bytes
 
 
 @pytest.mark.parametrize(

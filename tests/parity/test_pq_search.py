@@ -110,19 +110,6 @@ def test_a_region_of_interest(search: str, tmp_path: Path) -> None:
             assert got[2] == scores[k]
 
 
-def test_the_order_of_the_taps_rows_does_not_matter(tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    values = taps(SHAPES["three resolutions"], rng)
-    train = images(values, 8, rng)
-    tables = fit(lambda: [train], values, SEARCHES["adc 4"], seed=1)
-    host = PatchcoreHost(tables, tmp_path)
-    outputs = tuple(o[0] for o in train)
-    whole = host.run(outputs)[0]
-    for _ in range(5):
-        order = rng.permutation(np.repeat(np.arange(len(values)), [v.rows for v in values]))
-        np.testing.assert_array_equal(host.run(outputs, order)[0], whole)
-
-
 @pytest.mark.parametrize("kind", ["adc", "pqnn", "flat"])
 def test_adversarial_banks(kind: str, tmp_path: Path) -> None:
     """Rows that are all the same, in pairs, extreme, or farther the later they come."""

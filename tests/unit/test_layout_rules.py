@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kernels": {"lower", "fixed", "errors"},
     "plan": {"lower", "sink", "kernels", "model", "board", "errors"},
     "emit": {"lower", "kernels", "plan", "model", "board", "link", "errors"},
-    "build": {"model", "lower", "board", "recipe", "link", "errors"},
+    "build": {"model", "lower", "sink", "board", "recipe", "link", "errors"},
     "report": {"errors", "units"},
     "pipeline": ALL - {"cli"},
     "cli": ALL - {"cli"},

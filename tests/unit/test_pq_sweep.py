@@ -11,7 +11,7 @@ from patchcore_host import render
 
 from vadgen.benchmark.pq_sweep import float_distances, two_phase
 from vadgen.build.search import Looked, count_search
-from vadgen.detectors.patchcore import Options, fit, state_bytes
+from vadgen.detectors.patchcore import Options, fit
 from vadgen.detectors.pq import PqBank
 from vadgen.lower import Value
 from vadgen.ref.pq_search import adc, pqnn
@@ -50,9 +50,7 @@ def test_counters_of_the_search(search: str) -> None:
     case = next(c for c in load_banks("pq_search") if len(set(t[:2] for t in c.taps)) == 1)
     case = replace(case, search=search, candidates=min(5, case.n_codes), extreme=False)
     tables, images = case.tables(), case.images()
-    cells, looked = count_search(
-        render(tables), state_bytes(tables), tables.cell_shape, list(images)
-    )
+    cells, looked = count_search(render(tables), tables.sink, tables.cell_shape, list(images))
     np.testing.assert_array_equal(cells, case.expected()[0])
     assert isinstance(tables.bank, PqBank)
     m, centroids, _ = tables.bank.codewords.shape
@@ -87,6 +85,6 @@ def test_the_exact_search_reads_at_most_a_third_of_the_tables() -> None:
     train, test = pictures(30), pictures(3)
     options = Options("adc", 1000, n_subspaces=16, bits=8, halve=False)
     tables = fit(lambda: [train], values, options, seed=0)
-    cells, looked = count_search(render(tables), state_bytes(tables), tables.cell_shape, list(test))
+    cells, looked = count_search(render(tables), tables.sink, tables.cell_shape, list(test))
     np.testing.assert_array_equal(cells, tables.score(test)[0])
     assert looked.look_ups <= 0.35 * cells.size * 1000 * 16

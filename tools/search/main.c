@@ -6,45 +6,31 @@
 
 #include "bench_data.h"
 #include "vad_patchcore_tables.h"
+#include "vad_patchcore_whole.h"
 #include "vad_port.h"
 #include "vad_pq_tables.h"
 #include "vad_square_root.h"
 
+#if !PLAIN
 static _Alignas(16) uint8_t memory[STATE_BYTES];
-static vad_patchcore_state_t state;
-
-static void feed(const vad_patchcore_t *detector) {
-    uint32_t next[VAD_PATCHCORE_MAX_TAPS] = {0};
-    vad_patchcore_begin(detector, memory, &state);
-    for (uint32_t i = 0; i < N_ROWS; i++) {
-        const uint32_t tap = bench_order[i];
-        const vad_patch_t *patch = &detector->taps[tap].patch;
-        const uint32_t row_bytes = (uint32_t)patch->width * patch->channels;
-        vad_patchcore_row(detector, tap, bench_taps[tap] + next[tap]++ * row_bytes, &state);
-    }
-}
+#endif
+static _Alignas(16) uint8_t scratch[SCRATCH_BYTES];
+static int8_t maps[MAPS_BYTES];
 
 #if PLAIN
 static uint32_t tables[PLAIN_TABLE_WORDS];
 static uint32_t cells[N_CELLS];
 
-static void find_nothing(const void *bank, uint32_t level, const int8_t *query,
-                         const vad_patch_rows_t *in, uint32_t bound, int tighten, uint32_t *scratch,
-                         vad_patch_rows_t *out) {
-    (void)bank, (void)level, (void)query, (void)in, (void)bound, (void)tighten, (void)scratch;
-    out->n = 1;
-    out->row[0] = 0;
-    out->partial[0] = 0;
-}
+static int8_t query[N_DIMS];
 
-static void load_query(uint32_t y, uint32_t x) {
+static void load_query(const int8_t *const made[], uint32_t y, uint32_t x) {
     const vad_patchcore_level_t *finer = &vad_patchcore.levels[vad_patchcore.n_levels - 1];
     for (uint32_t i = vad_patchcore.n_levels; i-- > 0;) {
         const vad_patchcore_level_t *part = &vad_patchcore.levels[i];
         const uint32_t dims = (uint32_t)(part->end_dim - part->first_dim);
         y = y * part->rows / finer->rows;
         x = x * part->cols / finer->cols;
-        memcpy(state.query + part->first_dim, state.maps[i] + (y * part->cols + x) * dims, dims);
+        memcpy(query + part->first_dim, made[i] + (y * part->cols + x) * dims, dims);
         finer = part;
     }
 }
@@ -66,37 +52,35 @@ __attribute__((noinline)) static uint32_t plain_nearest(const vad_pq_bank_t *ban
     return nearest;
 }
 
-static void search(void) {
+static void search(const int8_t *const made[]) {
     const vad_pq_bank_t *bank = &vad_patchcore_pq;
     const vad_patchcore_level_t *last = &vad_patchcore.levels[vad_patchcore.n_levels - 1];
     for (uint32_t i = 0; i < N_CELLS; i++) {
         uint32_t rest[VAD_PQ_MAX_GROUPS];
         uint32_t *table = tables;
-        load_query(i / last->cols, i % last->cols);
+        load_query(made, i / last->cols, i % last->cols);
         for (uint32_t level = 0; level < bank->n_levels; level++) {
-            vad_pq_make_tables(bank, &bank->levels[level], state.query, table, rest);
+            vad_pq_make_tables(bank, &bank->levels[level], query, table, rest);
             table += VAD_PQ_TABLE_WORDS(bank->levels[level].row_bytes);
         }
         cells[i] = vad_square_root((uint64_t)plain_nearest(bank) << (2 * VAD_PATCHCORE_SCORE_BITS));
     }
 }
 #else
+static vad_patchcore_state_t state;
 #define cells state.cells
 #endif
 
 int main(void) {
     (void)vad_port_open();
 #if PLAIN
-    static const vad_patch_search_t nothing = {.scan = find_nothing, .distance = NULL};
-    vad_patchcore_t patches_alone = vad_patchcore;
-    patches_alone.search = &nothing;
-    patches_alone.warm_start = 0;
-    feed(&patches_alone);
+    const int8_t *made[VAD_PATCH_MAX_LEVELS];
+    vad_patchcore_whole_patches(&vad_patchcore, bench_taps, scratch, maps, made);
     vad_port_region_begin();
-    search();
+    search(made);
 #else
     vad_port_region_begin();
-    feed(&vad_patchcore);
+    (void)vad_patchcore_whole(&vad_patchcore, bench_taps, memory, scratch, maps, &state);
 #endif
     vad_port_region_end();
     for (uint32_t i = 0; i < N_CELLS; i++) {

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vadgen import paths
 from vadgen.build import compiler
+from vadgen.sink import Sink
 
 _FLAGS = (*compiler.FAST, "-DVAD_PQ_COUNTING=1")
 
@@ -34,7 +35,7 @@ class Looked:
 
 def count_search(
     tables: str,
-    state_bytes: int,
+    sink: Sink,
     cell_shape: tuple[int, int],
     images: Sequence[NDArray[np.int8]],
 ) -> tuple[NDArray[np.uint32], Looked]:
@@ -42,7 +43,7 @@ def count_search(
 
     Args:
         tables: text of `vad_patchcore_tables.h`.
-        state_bytes: of the detector.
+        sink: the detector as the plan sees it.
         cell_shape: rows and columns of its scores.
         images: int8 (n, rows, cols, channels) a tap.
 
@@ -67,16 +68,15 @@ def count_search(
     count = len(images[0])
     cells = np.zeros((count, *cell_shape), np.uint32)
     counted = np.zeros(3, np.uint64)
-    memory = np.zeros(-(-state_bytes // 4), np.uint32)
-    order = np.repeat(np.arange(len(images), dtype=np.uint8), [tap.shape[1] for tap in images])
+    memory, scratch, maps = (
+        np.zeros(-(-size // 4), np.uint32)
+        for size in (sink.state_bytes, sink.scratch_bytes, sink.made_bytes)
+    )
     for i in range(count):
         taps = [np.ascontiguousarray(tap[i]) for tap in images]
         run(
-            ctypes.c_void_p(memory.ctypes.data),
             (ctypes.c_void_p * len(taps))(*(tap.ctypes.data for tap in taps)),
-            ctypes.c_void_p(order.ctypes.data),
-            ctypes.c_uint32(len(order)),
-            ctypes.c_void_p(cells[i].ctypes.data),
+            *(ctypes.c_void_p(buffer.ctypes.data) for buffer in (memory, scratch, maps, cells[i])),
             ctypes.c_void_p(counted.ctypes.data),
         )
     look_ups, table_entries, direct = (int(n) for n in counted)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadgen.errors import Exit, VadgenError
-from vadgen.lower import Value
+from vadgen.lower import RowWindow, Value
 from vadgen.ref.padim_full import (
     INT16_MAX,
     RESIDUAL_BITS,
@@ -31,7 +31,7 @@ from vadgen.ref.padim_full import (
     window_sums,
 )
 from vadgen.ref.roi import Inside, Runs, cells_of, runs_of
-from vadgen.sink import Sink, tap_by_tap
+from vadgen.sink import Sink, SinkStep
 
 Outputs = tuple[NDArray[np.int8], ...]
 Batches = Callable[[], Iterable[Outputs]]
@@ -93,17 +93,26 @@ class PadimFullTables:
         return _flash_bytes(channels, self.inside, self.features)
 
     @property
-    def state_bytes(self) -> int:
-        """RAM over one image, as `vad_padim_full_begin` lays it out."""
-        rows, cols = self.cell_shape
-        sums = cols * sum(len(tap.weight) for tap in self.taps)
-        return 4 * rows * cols + 2 * (len(self.cells.mean) * self.features + sums)
-
-    @property
     def sink(self) -> Sink:
-        """A step a tap."""
-        rows = tuple(len(self.inside) * tap.window for tap in self.taps)
-        return tap_by_tap(rows, self.state_bytes)
+        """A step sums the pixels of each finer tap under its cells; one scores the cells."""
+        rows, cols = self.cell_shape
+        steps: list[SinkStep] = []
+        sources = []
+        for i, tap in enumerate(self.taps):
+            sources.append(i if tap.window == 1 else len(self.taps) + len(steps))
+            if tap.window > 1:
+                window = RowWindow(tap.window, 0, tap.window)
+                cell_bytes = 2 * len(tap.weight)
+                steps.append(
+                    SinkStep(
+                        f"sums of tap {i}", (i,), (window,), rows, cols, cell_bytes, argument=i
+                    )
+                )
+        most = max((len(tap.weight) for tap in self.taps if tap.window == 1), default=0)
+        own = (RowWindow(),) * len(sources)
+        scratch = 2 * (self.features + most)
+        score = SinkStep("scores", tuple(sources), own, rows, scratch_bytes=scratch)
+        return Sink((*steps, score), 4 * rows * cols)
 
     def packed_lower(self) -> NDArray[np.int8]:
         """`cells.lower` as the C reads it, (cells, features (features - 1) / 2).

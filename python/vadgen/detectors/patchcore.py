@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vadgen.detectors.coreset import BatchedCoreset, check_finite
 from vadgen.detectors.pq import LIMIT, Bank, FlatBank, PqBank, check_sizes, pack, quantize
 from vadgen.errors import VadgenError
-from vadgen.lower import Value
+from vadgen.lower import RowWindow, Value
 from vadgen.ref.patch import Patch, window_sums
 from vadgen.ref.patchcore import (
     SCORE_BITS,
@@ -29,7 +29,7 @@ from vadgen.ref.patchcore import (
 from vadgen.ref.reweight import STEP_BITS, Reweight, powers, reweight_images
 from vadgen.ref.roi import Inside, Runs, cells_of, coarser, runs_of
 from vadgen.ref.rotate import Rotation
-from vadgen.sink import Sink, tap_by_tap
+from vadgen.sink import Sink, SinkStep
 
 Search = Literal["adc", "pqnn", "flat"]
 Outputs = tuple[NDArray[np.int8], ...]  # (n, height, width, channels) a tap
@@ -155,6 +155,11 @@ class PatchcoreTables:
         """Rows and columns of the scores."""
         level = self.geometry.levels[-1]
         return level.rows, level.cols
+
+    @property
+    def sink(self) -> Sink:
+        """See `sink_of`."""
+        return sink_of(self.geometry, options_of(self))
 
     def score(self, outputs: Outputs) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Cells uint32 (n, rows, cols) and image scores uint32 (n,)."""
@@ -517,6 +522,7 @@ class _LevelFields:
     cols: int
     first_dim: int
     end_dim: int
+    window: int
     runs: Runs
 
 
@@ -571,7 +577,7 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
                 level.rows,
                 level.cols,
                 value.channels,
-                level.dims,
+                tap.first_dim + value.channels,
                 patch.zero_point,
                 patch.window,
                 patch.stride,
@@ -597,8 +603,17 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
         parts=parts,
         taps=tuple(taps),
         levels=tuple(
-            _LevelFields(level.rows, level.cols, level.first_dim, level.end_dim, runs_of(inside))
-            for level, inside in zip(geometry.levels, geometry.covering(), strict=True)
+            _LevelFields(
+                level.rows,
+                level.cols,
+                level.first_dim,
+                level.end_dim,
+                window.count,
+                runs_of(inside),
+            )
+            for level, window, inside in zip(
+                geometry.levels, row_windows(geometry.levels), geometry.covering(), strict=True
+            )
         ),
         warm_start=1,
         table_bytes=max(part.row_bytes for part in parts),
@@ -630,22 +645,56 @@ def table_words(tables: PatchcoreTables) -> int:
     return (count.table_bytes + count.heap_bytes) // 4
 
 
-def state_bytes(tables: PatchcoreTables) -> int:
-    """RAM of the detector for one image, as `vad_patchcore_begin` lays it out."""
-    return ledger(tables.geometry, options_of(tables)).ram_bytes
-
-
 def sink_of(geometry: Geometry, options: Options) -> Sink:
-    """A step a tap."""
-    rows = tuple(value.rows for value in geometry.values)
-    return tap_by_tap(rows, ledger(geometry, options).ram_bytes)
+    """A step makes the patches of each tap, those of a level side by side; one searches them."""
+    steps: list[SinkStep] = []
+    levels: list[int] = []
+    n_taps = len(geometry.taps)
+    for index, level in enumerate(geometry.levels):
+        before: tuple[int, ...] = ()
+        for i, (value, tap) in enumerate(zip(geometry.values, geometry.taps, strict=True)):
+            if tap.level != index:
+                continue
+            patch, dims = tap.patch, tap.first_dim + value.channels
+            own = RowWindow(patch.stride, -1, patch.window)
+            steps.append(
+                SinkStep(
+                    f"patches of tap {i}",
+                    (i, *before),
+                    (own, *(RowWindow() for _ in before)),
+                    level.rows,
+                    level.cols,
+                    dims,
+                    dims if options.rotate and dims == level.dims else 0,
+                    i,
+                )
+            )
+            before = (n_taps + len(steps) - 1,)
+        levels += before
+    count = ledger(geometry, options)
+    windows, rows = row_windows(geometry.levels), geometry.levels[0].rows
+    search = SinkStep("search", tuple(levels), windows, rows, scratch_bytes=count.scratch_bytes)
+    return Sink((*steps, search), count.cell_bytes)
+
+
+def row_windows(levels: Sequence[Level]) -> tuple[RowWindow, ...]:
+    """By level, the rows under a row of the first, from `ceil(y * rows / rows of the first)` on."""
+    first, y = levels[0].rows, np.arange(levels[0].rows + 1)
+    windows = []
+    at, above = y, first
+    for level in levels:
+        at, above = -(-at * level.rows // above), level.rows
+        count = int((at[1:] + y[:-1] * -level.rows // first).max())
+        divisor = math.gcd(level.rows, first)
+        windows.append(RowWindow(level.rows // divisor, 0, count, first // divisor))
+    return tuple(windows)
 
 
 def options_of(tables: PatchcoreTables) -> Options:
     """The kind and sizes of a frozen bank."""
-    bank = tables.bank
+    bank, reweight = tables.bank, tables.reweight is not None
     if isinstance(bank, FlatBank):
-        return Options("flat", bank.n_codes, tables.n_candidates, 0, 8)
+        return Options("flat", bank.n_codes, tables.n_candidates, 0, 8, reweight=reweight)
     n_subspaces, n_centroids, _ = bank.codewords.shape
     return Options(
         tables.search,
@@ -656,6 +705,7 @@ def options_of(tables: PatchcoreTables) -> Options:
         n_centroids=n_centroids,
         rotate=bool(tables.rotations),
         small_tables=tables.small_tables,
+        reweight=reweight,
     )
 
 
@@ -669,9 +719,8 @@ class Ledger:
         table_bytes: RAM: look-up tables.
         heap_bytes: RAM: candidates of "pqnn", the rows' distances in the first level, the query's
             own decoded code.
-        list_bytes: RAM: rows that may still be nearest.
-        map_bytes: RAM: patches of the image, rows of the taps, the query.
-        cell_bytes: RAM: scores and nearest rows.
+        list_bytes: RAM: rows that may still be nearest, and the query.
+        cell_bytes: RAM: scores and nearest rows, and what re-weighting remembers.
         float_bytes: the same bank as float32 rows.
         python_float_bytes: what Python's objects hold when numpy searches that float bank: the
             rows, and the distances of one query.
@@ -686,7 +735,6 @@ class Ledger:
     table_bytes: int
     heap_bytes: int
     list_bytes: int
-    map_bytes: int
     cell_bytes: int
     float_bytes: int
     python_float_bytes: int
@@ -703,11 +751,14 @@ class Ledger:
         return self.flash_bytes + self.table_bytes + self.heap_bytes
 
     @property
+    def scratch_bytes(self) -> int:
+        """RAM while a row is searched."""
+        return self.table_bytes + self.heap_bytes + self.list_bytes
+
+    @property
     def ram_bytes(self) -> int:
-        """The detector's state over one image."""
-        return (
-            self.table_bytes + self.heap_bytes + self.list_bytes + self.map_bytes + self.cell_bytes
-        )
+        """RAM of search and answer; the patches that wait for it depend on the plan."""
+        return self.scratch_bytes + self.cell_bytes
 
 
 def ledger(geometry: Geometry, options: Options) -> Ledger:
@@ -716,10 +767,6 @@ def ledger(geometry: Geometry, options: Options) -> Ledger:
     row_bytes = level_row_bytes(geometry, options)
     is_pqnn = options.search == "pqnn"
     cells = levels[-1].rows * levels[-1].cols
-    rings = sum(
-        tap.patch.window * value.row_bytes
-        for tap, value in zip(geometry.taps, geometry.values, strict=True)
-    )
     return Ledger(
         codeword_bytes=0 if options.is_flat8 else options.centroids * dims,
         code_bytes=n * sum(row_bytes),
@@ -728,9 +775,8 @@ def ledger(geometry: Geometry, options: Options) -> Ledger:
         if options.is_flat8
         else (128 if options.small_tables else 1024) * max(row_bytes),
         heap_bytes=8 * options.n_candidates + 4 * n + -(-dims // 4) * 4 if is_pqnn else 0,
-        list_bytes=6 * ((len(levels) - 1) * n + 1),
-        map_bytes=sum(v.rows * v.cols * v.dims for v in levels) + rings + dims,
-        cell_bytes=6 * cells,
+        list_bytes=6 * ((len(levels) - 1) * n + 1) + dims,
+        cell_bytes=6 * cells + (2 * dims if options.reweight else 0),
         float_bytes=4 * n * dims,
         python_float_bytes=_array_bytes(4, n, dims) + _array_bytes(4, n),
         python_bytes=_python_bytes(dims, options),

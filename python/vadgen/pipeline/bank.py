@@ -8,11 +8,12 @@ from typing import Any
 
 from vadgen.errors import VadgenError
 from vadgen.pipeline.detector import Detector
+from vadgen.plan.planner import Plan
 
 OTHER_ROWS = (250, 500, 1000, 2000, 4000)
 
 
-_PATCHES = {"vad_patch_row", "make_patches", "finish_rows", "rotate_row", "vad_rotate"}
+_PATCHES = {"vad_patch_row", "vad_patchcore_patches", "vad_rotate"}
 _TABLES = {
     *("vad_pq_make_tables", "centroid_distances", "two_distances", "paired_distances"),
     *("vad_squared_distances", "fours_distances", "first_distances", "more_distances"),
@@ -32,21 +33,27 @@ def search_parts(by_function: Mapping[str, int]) -> dict[str, int]:
     return {"patches": of(_PATCHES), "tables": of(_TABLES)}
 
 
-def bank_of(detector: Detector) -> dict[str, Any] | None:
+def bank_of(detector: Detector, plan: Plan) -> dict[str, Any] | None:
     """The ledger of the detector's own bank, as `size.json` holds it; None without a bank."""
     from vadgen.detectors.patchcore import PatchcoreTables, options_of
 
     tables = detector.tables
-    return _ledger(tables, options_of(tables)) if isinstance(tables, PatchcoreTables) else None
+    if not isinstance(tables, PatchcoreTables):
+        return None
+    return _ledger(tables, options_of(tables), plan.waiting_bytes)
 
 
 def other_banks(
-    detector: Detector, codes: Sequence[int] = (), candidates: Sequence[int] = ()
+    detector: Detector,
+    waiting_bytes: int,
+    codes: Sequence[int] = (),
+    candidates: Sequence[int] = (),
 ) -> list[dict[str, Any]]:
     """Ledgers of banks like the detector's own, for every N of `codes` and K of `candidates`.
 
     Args:
         detector: one with a memory bank.
+        waiting_bytes: RAM of the patches that wait for the search.
         codes: rows; empty for those of its own bank.
         candidates: of the two-phase search; empty for the search that it has.
 
@@ -77,18 +84,19 @@ def other_banks(
             )
         if not candidates:
             few = replace(own, n_codes=n, n_candidates=min(own.n_candidates, n))
-            ledgers.append(_ledger(tables, few))
+            ledgers.append(_ledger(tables, few, waiting_bytes))
         for k in candidates:
             if k > n:
                 raise VadgenError(
                     f"{k} candidates are more than the {n} rows of the bank",
                     f"ask for --candidates {n} or fewer",
                 )
-            ledgers.append(_ledger(tables, replace(own, search="pqnn", n_codes=n, n_candidates=k)))
+            pqnn = replace(own, search="pqnn", n_codes=n, n_candidates=k)
+            ledgers.append(_ledger(tables, pqnn, waiting_bytes))
     return ledgers
 
 
-def _ledger(tables: Any, options: Any) -> dict[str, Any]:
+def _ledger(tables: Any, options: Any, waiting_bytes: int) -> dict[str, Any]:
     from vadgen.detectors.patchcore import ledger
 
     count = ledger(tables.geometry, options)
@@ -107,12 +115,12 @@ def _ledger(tables: Any, options: Any) -> dict[str, Any]:
             "codebook": count.codeword_bytes,
             **({"rotation": count.rotation_bytes} if options.rotate else {}),
         },
-        "ram_bytes": count.ram_bytes,
+        "ram_bytes": count.ram_bytes + waiting_bytes,
         "ram_by": {
             "tables": count.table_bytes,
             "heap": count.heap_bytes,
             "rows left": count.list_bytes,
-            "patches": count.map_bytes,
+            "patches": waiting_bytes,
             "cells": count.cell_bytes,
         },
         "float_bytes": count.float_bytes,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,9 +12,9 @@ import numpy as np
 from vadgen.board import UNLIMITED, Board
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Program, lower
-from vadgen.pipeline.detector import Detector, estimate
-from vadgen.plan.memory import Room, buffers_of, most_rows, place, rooms_of
-from vadgen.plan.planner import Plan, least_arena, least_constant_bytes, make_plan
+from vadgen.pipeline.detector import Detector, empty_padim, least_bank, patchcore_options
+from vadgen.plan.memory import ARENA, Room, buffers_of, most_rows, place, rooms_of
+from vadgen.plan.planner import Plan, least_constant_bytes, make_plan, most_scratch
 from vadgen.recipe import PadimOptions, Recipe
 from vadgen.ref.roi import Inside
 from vadgen.sink import Sink
@@ -62,8 +64,21 @@ def plan_for(
 
 def _plan(program: Program, board: Board, sink: Sink | None, table_bytes: int, fills: bool) -> Plan:
     flash_bytes = board.flash_bytes - CODE_BYTES - table_bytes
-    ram_bytes = arena_budget(program, board, sink.state_bytes if sink else 0)
-    return make_plan(program, board.kernels, sink, ram_bytes, flash_bytes, fills)
+    places = rooms(program, board)
+    plans = []
+    for apart in (False, True) if sink and sink.scratch_bytes and len(places) > 1 else (False,):
+        own = sink.state_bytes + (sink.scratch_bytes if apart else 0) if sink else 0
+        ram_bytes = arena_budget(program, board, own)
+        plans.append(
+            make_plan(program, board.kernels, sink, ram_bytes, flash_bytes, fills, apart=apart)
+        )
+    return min(plans, key=lambda plan: _slowness(plan, places))
+
+
+def _slowness(plan: Plan, places: Sequence[Room]) -> int:
+    """Rank of the memory in which the arena lies; beyond all where the plan does not fit."""
+    placed = place(buffers_of(plan), places)
+    return placed[ARENA].rank if placed else sys.maxsize
 
 
 def table_budget(program: Program, board: Board) -> int:
@@ -101,7 +116,9 @@ def sections(plan: Plan, board: Board) -> dict[str, str]:
     return {name: room.section for name, room in placed.items()}
 
 
-def bank_limits(program: Program, board: Board, recipe: Recipe) -> Limits:
+def bank_limits(
+    program: Program, board: Board, recipe: Recipe, roi: Inside | None = None
+) -> Limits:
     """What a memory bank may take beside this backbone.
 
     A search may cost as many instructions as the backbone has multiply-accumulates, unless the
@@ -112,12 +129,32 @@ def bank_limits(program: Program, board: Board, recipe: Recipe) -> Limits:
     """
     from vadgen.detectors.picker import Limits
 
+    flash_bytes = table_budget(program, board)
     default = UNLIMITED if recipe.patchcore.codes else max(program.macs, LEAST_INSTRUCTIONS)
     return Limits(
-        table_budget(program, board),
-        most_rows(rooms(program, board), least_arena(program, board.kernels, Sink((), 0))),
+        flash_bytes,
+        _search_ram(program, board, recipe, roi),
         recipe.patchcore.instructions or default,
         recipe.patchcore.bank_bytes,
+    )
+
+
+def _search_ram(program: Program, board: Board, recipe: Recipe, roi: Inside | None) -> int:
+    """RAM that a bank's search and its answer may take in the smallest plan."""
+    from vadgen.detectors.patchcore import lay_out, sink_of
+
+    options = patchcore_options(recipe)
+    bare = replace(options, search="flat", bits=8, n_codes=0, rotate=True)
+    values = [program.values[i] for i in program.outputs]
+    sink = sink_of(lay_out(values, options.halve, roi), bare)
+    places = rooms(program, board)
+
+    def fits(plan: Plan) -> bool:
+        return place(buffers_of(plan), places) is not None
+
+    return sink.state_bytes + max(
+        most_scratch(program, board.kernels, sink, fits, apart)
+        for apart in ((False, True) if len(places) > 1 else (False,))
     )
 
 
@@ -209,8 +246,11 @@ def _lack(recipe: Recipe, board: Board, network: Network, size: int, roi: Inside
     program = lower(quantize(network, ranges))
     values = [program.values[i] for i in program.outputs]
     try:
-        limits = bank_limits(program, board, recipe)
-        sink, table_bytes = estimate(recipe, values, limits, roi)
+        if recipe.detector == "patchcore":
+            limits = bank_limits(program, board, recipe, roi)
+            sink, table_bytes = least_bank(recipe, values, limits, roi)
+        else:
+            sink, table_bytes = empty_padim(recipe, values, table_budget(program, board), roi)
     except VadgenError as error:
         if error.code != Exit.DOES_NOT_FIT:
             raise

@@ -252,7 +252,7 @@ def _make(
             detector=shipped.code(),
         )
     sizes = firmware.sizes
-    bank = bank_of(shipped.detector)
+    bank = bank_of(shipped.detector, plan)
     parts = {} if sizes is None else sizes.to_json()
     write_json(work / "size.json", {**parts, **({"bank": bank} if parts and bank else {})})
     drop_work(work)
@@ -321,7 +321,7 @@ def by_part(plan: Plan, counts: Counts) -> dict[str, int]:
 def by_search(made: Made) -> dict[str, int]:
     """Instructions of a memory bank's search: patches, look-up tables, and the scan of its rows."""
     counts = made.counts
-    if counts is None or counts.total is None or bank_of(made.shipped.detector) is None:
+    if counts is None or counts.total is None or bank_of(made.shipped.detector, made.plan) is None:
         return {}
     parts = search_parts(counts.by_function)
     scan = by_part(made.plan, counts)["detector"] - sum(parts.values())

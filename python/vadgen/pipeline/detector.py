@@ -82,22 +82,33 @@ def fit_detector(
     return detector_of(patchcore.fit(batches, values, patchcore_options(recipe), recipe.seed, roi))
 
 
-def estimate(
+def empty_padim(
+    recipe: Recipe, values: Sequence[Value], flash_bytes: int, roi: Inside | None = None
+) -> tuple[Sink, int]:
+    """PaDiM as the plan sees it, and bytes of its tables, before the fit.
+
+    Raises:
+        VadgenError: DOES_NOT_FIT; not even the fewest channels do.
+    """
+    from vadgen.detectors import padim, padim_full
+
+    empty = padim.empty if recipe.padim.variant == "diagonal" else padim_full.empty
+    tables = empty(values, recipe.padim.channels, flash_bytes, roi)
+    return tables.sink, tables.flash_bytes
+
+
+def least_bank(
     recipe: Recipe, values: Sequence[Value], limits: Limits, roi: Inside | None = None
 ) -> tuple[Sink, int]:
-    """The recipe's detector as the plan sees it, and bytes of its tables, before the fit.
+    """PatchCore as the plan sees it, and bytes of its bank, before the fit.
 
-    Of PatchCore's banks that fit, the one that takes least RAM counts.
+    Of the banks that fit, the one that takes least RAM counts.
 
     Raises:
         VadgenError: DOES_NOT_FIT; no bank fits.
     """
-    from vadgen.detectors import padim, padim_full, patchcore, picker
+    from vadgen.detectors import patchcore, picker
 
-    if recipe.detector == "padim":
-        empty = padim.empty if recipe.padim.variant == "diagonal" else padim_full.empty
-        tables = empty(values, recipe.padim.channels, limits.flash_bytes, roi)
-        return tables.sink, tables.flash_bytes
     base = patchcore_options(recipe)
     geometry = patchcore.lay_out(values, base.halve, roi)
     banks = picker.fitting(geometry, bank_given(recipe.patchcore), limits, base)
@@ -142,7 +153,7 @@ def detector_of(tables: Any) -> Detector:
         f"PatchCore, {patchcore.summary(tables)}",
         tables,
         tables.geometry.inside,
-        patchcore.sink_of(tables.geometry, patchcore.options_of(tables)),
+        tables.sink,
         patchcore.ledger(tables.geometry, patchcore.options_of(tables)).flash_bytes
         + sum(level.runs.nbytes for level in code.levels),
         code,

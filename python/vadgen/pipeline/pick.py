@@ -78,7 +78,7 @@ def choose_bank(
             _painted(backbone, [pictures[i] for i in held.tolist()], recipe.seed),
             values,
             given,
-            bank_limits(backbone.program, board, recipe),
+            bank_limits(backbone.program, board, recipe, roi),
             patchcore_options(recipe),
             recipe.seed,
             roi,

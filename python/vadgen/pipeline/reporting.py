@@ -151,13 +151,14 @@ def _memory(name: str, parts: Mapping[str, int], budget: int) -> html.Memory:
 
 def _bank(made: Made) -> html.Bank | None:
     detector = made.shipped.detector
-    bank = bank_of(detector)
+    bank = bank_of(detector, made.plan)
     if bank is None:
         return None
     own = _bank_size(bank)
     least = bank["centroids"] or 1
     rows = sorted({own.rows, *(n for n in OTHER_ROWS if n >= least)})
-    others = tuple(_bank_size(other) for other in other_banks(detector, rows))
+    banks = other_banks(detector, made.plan.waiting_bytes, rows)
+    others = tuple(_bank_size(other) for other in banks)
     return html.Bank(detector.title, own, others)
 
 

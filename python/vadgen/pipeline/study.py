@@ -27,7 +27,6 @@ from vadgen.detectors.patchcore import (
     freeze,
     lay_out,
     ledger,
-    state_bytes,
 )
 from vadgen.detectors.pq import PqBank, check_sizes, divisors
 from vadgen.emit.environment import environment
@@ -414,7 +413,7 @@ def _work(given: _Set, tables: PatchcoreTables, most_candidates: int) -> Work:
     text = header.render(
         model={"detector": {"tables": code(tables)}}, version="study", source="a study"
     )
-    cells, looked = count_search(text, state_bytes(tables), tables.cell_shape, images)
+    cells, looked = count_search(text, tables.sink, tables.cell_shape, images)
     assert (cells == tables.score(tuple(images))[0]).all()
     m, n = len(tables.bank.codewords), tables.bank.n_codes
     per = 1 / (len(chosen) * int(tables.geometry.inside.sum()))

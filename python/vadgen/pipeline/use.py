@@ -312,7 +312,8 @@ def size(out: Path, codes: Sequence[int] = (), candidates: Sequence[int] = ()) -
     banks: Sequence[Mapping[str, Any]] = ()
     if codes or candidates:
         read_manifest(out, "build")
-        banks = other_banks(load_shipped(out).detector, codes, candidates)
+        waiting = sizes.get("bank", {}).get("ram_by", {}).get("patches", 0)
+        banks = other_banks(load_shipped(out).detector, waiting, codes, candidates)
     return SizeResult(manifest["board"], shown(out), sizes, banks)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,6 +61,12 @@ class Plan:
     def detector_values(self) -> range:
         """Values that the detector's steps make."""
         return range(len(self.program.layers) + 1, len(self.program.values))
+
+    @property
+    def waiting_bytes(self) -> int:
+        """RAM of what the detector's steps make for one another."""
+        rings = (self.rings[value] for value in self.detector_values)
+        return sum(ring.ring * ring.pitch for ring in rings)
 
     @property
     def constant_bytes(self) -> int:
@@ -148,11 +154,39 @@ def plan_sink(taps: Program, sink: Sink) -> Plan:
     return _plan(program, nodes, (), Simulator(program, nodes), {}, pitch, sink, False)
 
 
-def least_arena(program: Program, kernels: tuple[str, ...], sink: Sink) -> int:
-    """Bytes of the smallest arena, the detector's state included."""
-    draft = _Draft(program, kernels, sink)
+def most_scratch(
+    program: Program,
+    kernels: tuple[str, ...],
+    sink: Sink,
+    fits: Callable[[Plan], bool],
+    apart: bool = False,
+) -> int:
+    """Bytes that the detector's last step may use while it runs, so that the smallest plan fits.
+
+    Args:
+        program: the integer layers.
+        kernels: kernel sets in order of preference.
+        sink: the detector, the scratch of its last step not counted.
+        fits: whether a plan does.
+        apart: as for `make_plan`.
+
+    Returns:
+        A multiple of 64; 0 also where nothing fits.
+    """
+    draft = _Draft(program, kernels, sink, apart)
     draft.room = _LITTLE_ROOM
-    return draft.plan({}).arena_bytes
+
+    def does(units: int) -> bool:
+        draft.take_scratch(64 * units)
+        return fits(draft.plan({}))
+
+    least, most = 0, 1
+    while does(most):
+        least, most = most, 4 * most
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (middle, most) if does(middle) else (least, middle)
+    return 64 * least
 
 
 def least_constant_bytes(program: Program, kernels: tuple[str, ...]) -> int:
@@ -175,6 +209,14 @@ class _Draft:
         self.apart = apart
         self.room: int | None = None
         self.compact: frozenset[int] = frozenset()
+
+    def take_scratch(self, scratch_bytes: int) -> None:
+        """Gives the detector's last step so much scratch."""
+        assert self.sink is not None
+        *others, old = self.sink.steps
+        last = replace(old, scratch_bytes=scratch_bytes)
+        self.sink = replace(self.sink, steps=(*others, last))
+        self.nodes = tuple(replace(n, step=last) if n.step is old else n for n in self.nodes)
 
     @property
     def constant_bytes(self) -> int:

@@ -5,8 +5,9 @@
  * units of how much that varies among normal images. The squares of these residuals add up to the
  * squared distance.
  *
- * The taps' rows come in any order that keeps each tap's own rows ascending; a row of cells is
- * scored as soon as all taps have covered it. The numpy twin is ref/padim_full.py. */
+ * A row of cells is scored as soon as all taps have covered it; until then the caller keeps what
+ * the cells need of each tap: its own row, or the sums of its pixels over them. The numpy twin is
+ * ref/padim_full.py. */
 #ifndef VAD_PADIM_FULL_H
 #define VAD_PADIM_FULL_H
 
@@ -17,9 +18,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* Most taps a detector may have. */
-#define VAD_PADIM_FULL_MAX_TAPS 8
 
 /* One tap's part of the features: clamp((bias + window sums * weight) >> shift), the limit being
  * 32767 / n_taps. For every feature |bias| + 128 window^2 sum |weight| < 2^31. */
@@ -50,24 +48,26 @@ typedef struct {
 } vad_padim_full_t;
 
 typedef struct {
-    uint32_t *cells;                            /* [rows][cols] scores, once all rows came */
-    int16_t *features;                          /* [n_cells][features] */
-    int16_t *sums[VAD_PADIM_FULL_MAX_TAPS];     /* [cols][channels] of the rows of a window */
-    uint16_t tap_rows[VAD_PADIM_FULL_MAX_TAPS]; /* rows that came */
-    uint32_t scored;                            /* rows of cells */
+    uint32_t *cells; /* [rows][cols] scores, once all rows came */
     uint32_t score;
 } vad_padim_full_state_t;
 
-/* Starts an image. memory: 4 rows cols + 2 n_cells features + 2 cols (sum of channels) bytes,
- * aligned to 4. */
+/* Starts an image. memory: 4 rows cols bytes, aligned to 4. */
 void vad_padim_full_begin(const vad_padim_full_t *detector, uint8_t *memory,
                           vad_padim_full_state_t *state);
 
-/* Takes the next row of a tap, int8 [cols * window][channels]. */
-void vad_padim_full_row(const vad_padim_full_t *detector, uint32_t tap, const int8_t *row,
-                        vad_padim_full_state_t *state);
+/* Sums the pixels of a tap over row y of cells. rows: `window` rows of the tap, int8
+ * [cols * window][channels]. out: int16 [cols][channels], written where the runs are. */
+void vad_padim_full_sums(const vad_padim_full_t *detector, uint32_t tap, uint32_t y,
+                         const int8_t *const rows[], int16_t *out);
 
-/* The greatest cell score, once every row of every tap came; cells that do not count are 0. */
+/* Scores row y of cells; rows ascend. rows: for each tap the row that `vad_padim_full_sums` made,
+ * aligned to 2, or where its window is 1, its own. scratch: int16 [features + most channels of a
+ * tap whose window is 1]. */
+void vad_padim_full_cells(const vad_padim_full_t *detector, uint32_t y, const int8_t *const rows[],
+                          int16_t *scratch, vad_padim_full_state_t *state);
+
+/* The greatest cell score, once every row was scored; cells that do not count are 0. */
 uint32_t vad_padim_full_score(const vad_padim_full_state_t *state);
 
 #ifdef __cplusplus

@@ -7,32 +7,31 @@
 
 void vad_padim_full_begin(const vad_padim_full_t *detector, uint8_t *memory,
                           vad_padim_full_state_t *state) {
-    const size_t n_cells = (size_t)detector->rows * detector->cols;
-    const size_t n_features = (size_t)detector->n_cells * detector->features;
-    memset(state, 0, sizeof *state);
     state->cells = (uint32_t *)(void *)memory;
-    state->features = (int16_t *)(void *)(state->cells + n_cells);
-    memset(state->cells, 0, n_cells * sizeof *state->cells);
-    memset(state->features, 0, n_features * sizeof *state->features);
-    int16_t *next = state->features + n_features;
-    for (uint32_t i = 0; i < detector->n_taps; i++) {
-        state->sums[i] = next;
-        next += (size_t)detector->cols * detector->taps[i].channels;
-    }
+    memset(state->cells, 0, (size_t)detector->rows * detector->cols * sizeof *state->cells);
+    state->score = 0;
 }
 
 static int32_t clamp(int32_t x, int32_t limit) {
     return x < -limit ? -limit : x > limit ? limit : x;
 }
 
-/* Adds a row's pixels to the sums of its cells. A sum of at most 15 * 15 pixels is at most 28800 in
- * magnitude. */
-static void add_pixels(uint32_t cols, uint32_t window, uint32_t channels, const int8_t *row,
-                       int16_t *sums) {
-    for (uint32_t x = 0; x < cols; x++, sums += channels) {
-        for (uint32_t i = 0; i < window; i++, row += channels) {
-            for (uint32_t c = 0; c < channels; c++) {
-                sums[c] = (int16_t)(sums[c] + row[c]);
+void vad_padim_full_sums(const vad_padim_full_t *detector, uint32_t tap, uint32_t y,
+                         const int8_t *const rows[], int16_t *out) {
+    const vad_padim_full_tap_t *t = &detector->taps[tap];
+    const vad_runs_t *runs = &detector->across;
+    const size_t channels = t->channels;
+    for (uint32_t run = runs->start[y]; run < runs->start[y + 1]; run++) {
+        for (uint32_t x = runs->first[run]; x < runs->end[run]; x++) {
+            int16_t *sums = out + x * channels;
+            memset(sums, 0, channels * sizeof *sums);
+            for (uint32_t i = 0; i < (uint32_t)t->window * t->window; i++) {
+                const int8_t *pixel =
+                    rows[i / t->window] + ((size_t)x * t->window + i % t->window) * channels;
+                /* At most 15 * 15 pixels: a sum is at most 28800 in magnitude. */
+                for (uint32_t c = 0; c < channels; c++) {
+                    sums[c] = (int16_t)(sums[c] + pixel[c]);
+                }
             }
         }
     }
@@ -132,65 +131,41 @@ static uint32_t greatest(const uint32_t *cells, uint32_t count) {
     return found;
 }
 
-/* Scores the rows of cells that every tap has covered. */
-static void score_rows(const vad_padim_full_t *detector, vad_padim_full_state_t *state) {
-    const vad_runs_t *runs = &detector->across;
-    const uint32_t rows = detector->rows;
-    const uint32_t cols = detector->cols;
-    uint32_t covered = rows;
+/* Features of the cell at column x. sums: int16 scratch for as many channels as a tap has. */
+static void features_of(const vad_padim_full_t *detector, const int8_t *const rows[], uint32_t x,
+                        int16_t *features, int16_t *sums) {
+    const int32_t limit = INT16_MAX / detector->n_taps;
+    memset(features, 0, detector->features * sizeof *features);
     for (uint32_t i = 0; i < detector->n_taps; i++) {
-        const uint32_t whole = (uint32_t)state->tap_rows[i] / detector->taps[i].window;
-        covered = whole < covered ? whole : covered;
-    }
-    if (state->scored == covered) {
-        return;
-    }
-    for (; state->scored < covered; state->scored++) {
-        const uint32_t y = state->scored;
-        for (uint32_t run = runs->start[y]; run < runs->start[y + 1]; run++) {
-            uint32_t i = runs->cell[run];
-            for (uint32_t x = runs->first[run]; x < runs->end[run]; x++, i++) {
-                int16_t *features = state->features + (size_t)i * detector->features;
-                state->cells[y * cols + x] = vad_square_root(distance(detector, i, features));
-            }
+        const vad_padim_full_tap_t *tap = &detector->taps[i];
+        const size_t at = (size_t)x * tap->channels;
+        if (tap->window > 1) {
+            const int16_t *row = (const int16_t *)(const void *)rows[i];
+            project(tap, detector->features, limit, row + at, features);
+            continue;
         }
-    }
-    if (covered == rows) {
-        smooth_runs(runs, rows, cols, 1, state->cells);
-        smooth_runs(&detector->down, cols, 1, cols, state->cells);
-        state->score = greatest(state->cells, rows * cols);
+        for (uint32_t c = 0; c < tap->channels; c++) {
+            sums[c] = rows[i][at + c];
+        }
+        project(tap, detector->features, limit, sums, features);
     }
 }
 
-void vad_padim_full_row(const vad_padim_full_t *detector, uint32_t tap, const int8_t *row,
-                        vad_padim_full_state_t *state) {
-    const vad_padim_full_tap_t *t = &detector->taps[tap];
+void vad_padim_full_cells(const vad_padim_full_t *detector, uint32_t y, const int8_t *const rows[],
+                          int16_t *scratch, vad_padim_full_state_t *state) {
     const vad_runs_t *runs = &detector->across;
-    const uint32_t window = t->window;
-    const uint32_t y = state->tap_rows[tap]++;
-    const uint32_t line = y / window;
-    const uint32_t place = y % window; /* of the row in its cells */
-    const int32_t limit = INT16_MAX / detector->n_taps;
-    for (uint32_t run = runs->start[line]; run < runs->start[line + 1]; run++) {
-        const uint32_t first = runs->first[run];
-        const uint32_t n = runs->end[run] - first;
-        int16_t *sums = state->sums[tap] + (size_t)first * t->channels;
-        if (place == 0) {
-            memset(sums, 0, (size_t)n * t->channels * sizeof *sums);
-        }
-        add_pixels(n, window, t->channels, row + (size_t)first * window * t->channels, sums);
-        if (place + 1 < window) {
-            continue;
-        }
-        int16_t *features = state->features + (size_t)runs->cell[run] * detector->features;
-        for (uint32_t i = 0; i < n; i++) {
-            project(t, detector->features, limit, sums, features);
-            sums += t->channels;
-            features += detector->features;
+    const uint32_t cols = detector->cols;
+    for (uint32_t run = runs->start[y]; run < runs->start[y + 1]; run++) {
+        uint32_t i = runs->cell[run];
+        for (uint32_t x = runs->first[run]; x < runs->end[run]; x++, i++) {
+            features_of(detector, rows, x, scratch, scratch + detector->features);
+            state->cells[y * cols + x] = vad_square_root(distance(detector, i, scratch));
         }
     }
-    if (place + 1 == window) {
-        score_rows(detector, state);
+    if (y + 1 == detector->rows) {
+        smooth_runs(runs, detector->rows, cols, 1, state->cells);
+        smooth_runs(&detector->down, cols, 1, cols, state->cells);
+        state->score = greatest(state->cells, detector->rows * cols);
     }
 }
 

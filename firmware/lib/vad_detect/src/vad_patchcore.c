@@ -77,8 +77,8 @@ static void load_query(const vad_patchcore_t *detector, uint32_t level, uint32_t
         const uint32_t dims = level_dims(part);
         y = y * part->rows / finer->rows;
         x = x * part->cols / finer->cols;
-        memcpy(state->query + part->first_dim, state->maps[i] + (size_t)(y * part->cols + x) * dims,
-               dims);
+        memcpy(state->query + part->first_dim,
+               state->rows[i][y - state->first_row[i]] + (size_t)x * dims, dims);
         finer = part;
     }
 }
@@ -164,6 +164,19 @@ static void drop_beyond(uint32_t bound, vad_patch_rows_t *kept) {
     kept->n = n;
 }
 
+/* Remembers the greatest cell, of equals the first, and for re-weighting its query. */
+static void remember(const vad_patchcore_t *detector, uint32_t cell, vad_patchcore_state_t *state) {
+    const uint32_t score = state->cells[cell];
+    if (score < state->score || (score == state->score && cell > state->greatest)) {
+        return;
+    }
+    state->score = score;
+    state->greatest = cell;
+    if (detector->reweight != NULL) {
+        memcpy(state->greatest_query, state->query, finest(detector)->end_dim);
+    }
+}
+
 /* Narrows the rows that the level above kept to those that may be nearest below the cell (y, x) of
  * this level; at the finest level, to the nearest. */
 static void search_cell(const vad_patchcore_t *detector, uint32_t level, uint32_t y, uint32_t x,
@@ -183,6 +196,7 @@ static void search_cell(const vad_patchcore_t *detector, uint32_t level, uint32_
         const uint32_t cell = cells.y * last->cols + cells.x;
         state->cells[cell] = cell_score(kept->partial[0]);
         state->nearest[cell] = kept->row[0];
+        remember(detector, cell, state);
     } else if (detector->warm_start) {
         const uint32_t i = least(kept);
         bound_cells(detector, &cells, level, kept->row[i], kept->partial[i], state);
@@ -219,72 +233,6 @@ static void search_row(const vad_patchcore_t *detector, uint32_t y, vad_patchcor
     }
 }
 
-/* Makes the rows of patches for which the tap's rows are there, where `runs` are. */
-static void make_patches(const vad_patchcore_tap_t *tap, const vad_runs_t *runs, const int8_t *ring,
-                         uint32_t tap_rows, int8_t *map, uint32_t *patch_rows) {
-    const vad_patch_t *patch = &tap->patch;
-    const size_t row_bytes = (size_t)patch->width * patch->channels;
-    while (*patch_rows < patch->rows) {
-        const int32_t first = (int32_t)*patch_rows * patch->stride - 1;
-        const int32_t end = first + patch->window;
-        if ((int32_t)tap_rows < (end < patch->height ? end : patch->height)) {
-            return;
-        }
-        const int8_t *rows[VAD_PATCH_MAX_WINDOW];
-        for (int32_t i = 0; i < patch->window; i++) {
-            const int32_t y = first + i;
-            const int is_inside = y >= 0 && y < patch->height;
-            rows[i] = is_inside ? ring + (size_t)(y % patch->window) * row_bytes : NULL;
-        }
-        int8_t *out = map + (size_t)*patch_rows * patch->cols * patch->pitch + tap->first_dim;
-        for (uint32_t run = runs->start[*patch_rows]; run < runs->start[*patch_rows + 1]; run++) {
-            vad_patch_row(patch, rows, runs->first[run], runs->end[run], out);
-        }
-        (*patch_rows)++;
-    }
-}
-
-/* Rotates the patches of row `y` of a level, where its runs are. scratch: int8 [dims]. */
-static void rotate_row(const vad_rotation_t *rotation, const vad_patchcore_level_t *level,
-                       uint32_t y, int8_t *map, int8_t *scratch) {
-    const vad_runs_t *runs = &level->runs;
-    const uint32_t dims = level_dims(level);
-    for (uint32_t run = runs->start[y]; run < runs->start[y + 1]; run++) {
-        for (uint32_t x = runs->first[run]; x < runs->end[run]; x++) {
-            vad_rotate(rotation, dims, scratch, map + (size_t)(y * level->cols + x) * dims);
-        }
-    }
-}
-
-/* Rotates the rows of a level's map for which all its taps have made their patches. */
-static void finish_rows(const vad_patchcore_t *detector, uint32_t index,
-                        vad_patchcore_state_t *state) {
-    const vad_patchcore_level_t *level = &detector->levels[index];
-    uint32_t rows = level->rows;
-    for (uint32_t i = 0; i < detector->n_taps; i++) {
-        if (detector->taps[i].level == index && state->patch_rows[i] < rows) {
-            rows = state->patch_rows[i];
-        }
-    }
-    for (; state->level_rows[index] < rows; state->level_rows[index]++) {
-        if (detector->rotations != NULL) {
-            rotate_row(&detector->rotations[index], level, state->level_rows[index],
-                       state->maps[index], state->query);
-        }
-    }
-}
-
-/* Whether every level has the patches under row `y` of the first level. */
-static int is_complete(const vad_patchcore_t *detector, uint32_t y,
-                       const vad_patchcore_state_t *state) {
-    for (uint32_t i = 0; i < detector->n_levels; i++) {
-        if (state->level_rows[i] < covered(detector, 0, y, 0, i).end_y) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 /* Rows that a level's list must hold: the finest level keeps the nearest alone. */
 static size_t n_kept(const vad_patchcore_t *detector, uint32_t level) {
     return level + 1 == detector->n_levels ? 1 : detector->n_codes;
@@ -299,71 +247,82 @@ static void *take(uint8_t **memory, size_t bytes) {
 void vad_patchcore_begin(const vad_patchcore_t *detector, uint8_t *memory,
                          vad_patchcore_state_t *state) {
     const uint32_t cells = n_cells(finest(detector));
+    const uint32_t dims = finest(detector)->end_dim;
     memset(state, 0, sizeof *state);
-    state->tables = take(&memory, detector->table_words * sizeof(uint32_t));
+    state->greatest = cells;
     state->cells = take(&memory, cells * sizeof(uint32_t));
     memset(state->cells, 0, cells * sizeof(uint32_t));
-    for (uint32_t i = 0; i < detector->n_levels; i++) {
-        state->kept[i].partial = take(&memory, n_kept(detector, i) * sizeof(uint32_t));
-    }
-    for (uint32_t i = 0; i < detector->n_levels; i++) {
-        state->kept[i].row = take(&memory, n_kept(detector, i) * sizeof(uint16_t));
-    }
     state->nearest = take(&memory, cells * sizeof(uint16_t));
+    if (detector->reweight != NULL) {
+        state->greatest_query = take(&memory, dims);
+        state->decoded = take(&memory, dims);
+    }
+}
+
+void vad_patchcore_patches(const vad_patchcore_t *detector, uint32_t tap, uint32_t y,
+                           const int8_t *const rows[], int8_t *scratch, int8_t *out) {
+    const vad_patchcore_tap_t *from = &detector->taps[tap];
+    const vad_patchcore_level_t *level = &detector->levels[from->level];
+    const vad_patch_t *patch = &from->patch;
+    const uint32_t pitch = patch->pitch;
+    const int is_turned = detector->rotations != NULL && pitch == level_dims(level);
+    for (uint32_t run = level->runs.start[y]; run < level->runs.start[y + 1]; run++) {
+        const uint32_t first = level->runs.first[run];
+        const uint32_t end = level->runs.end[run];
+        vad_patch_row(patch, rows, first, end, out + from->first_dim);
+        for (uint32_t x = first; x < end && from->first_dim > 0; x++) {
+            memcpy(out + (size_t)x * pitch, rows[patch->window] + (size_t)x * from->first_dim,
+                   from->first_dim);
+        }
+        for (uint32_t x = first; x < end && is_turned; x++) {
+            vad_rotate(&detector->rotations[from->level], pitch, scratch, out + (size_t)x * pitch);
+        }
+    }
+}
+
+/* Cuts the scratch into the search's buffers. */
+static void lay_out(const vad_patchcore_t *detector, uint8_t *scratch,
+                    vad_patchcore_state_t *state) {
+    state->tables = take(&scratch, detector->table_words * sizeof(uint32_t));
+    for (uint32_t i = 0; i < detector->n_levels; i++) {
+        state->kept[i].partial = take(&scratch, n_kept(detector, i) * sizeof(uint32_t));
+    }
+    for (uint32_t i = 0; i < detector->n_levels; i++) {
+        state->kept[i].row = take(&scratch, n_kept(detector, i) * sizeof(uint16_t));
+    }
+    state->query = take(&scratch, finest(detector)->end_dim);
+}
+
+void vad_patchcore_search(const vad_patchcore_t *detector, uint32_t y, const int8_t *const rows[],
+                          uint8_t *scratch, vad_patchcore_state_t *state) {
+    lay_out(detector, scratch, state);
     for (uint32_t i = 0; i < detector->n_levels; i++) {
         const vad_patchcore_level_t *level = &detector->levels[i];
-        state->maps[i] = take(&memory, (size_t)n_cells(level) * level_dims(level));
+        state->rows[i] = rows;
+        state->first_row[i] = first_covered(y, detector->levels[0].rows, level->rows);
+        rows += level->window;
     }
-    for (uint32_t i = 0; i < detector->n_taps; i++) {
-        const vad_patch_t *patch = &detector->taps[i].patch;
-        state->rings[i] = take(&memory, (size_t)patch->window * patch->width * patch->channels);
-    }
-    state->query = take(&memory, finest(detector)->end_dim);
+    search_row(detector, y, state);
 }
 
-void vad_patchcore_row(const vad_patchcore_t *detector, uint32_t tap, const int8_t *row,
-                       vad_patchcore_state_t *state) {
-    const vad_patchcore_tap_t *from = &detector->taps[tap];
-    const size_t row_bytes = (size_t)from->patch.width * from->patch.channels;
-    const uint32_t slot = state->tap_rows[tap] % from->patch.window;
-    memcpy(state->rings[tap] + slot * row_bytes, row, row_bytes);
-    state->tap_rows[tap]++;
-    make_patches(from, &detector->levels[from->level].runs, state->rings[tap], state->tap_rows[tap],
-                 state->maps[from->level], &state->patch_rows[tap]);
-    finish_rows(detector, from->level, state);
-    while (state->searched < detector->levels[0].rows &&
-           is_complete(detector, state->searched, state)) {
-        search_row(detector, state->searched, state);
-        state->searched++;
-    }
-}
-
-/* The score of a cell, by the neighbours of its nearest row. */
-static uint32_t reweighted(const vad_patchcore_t *detector, uint32_t cell,
-                           const vad_patchcore_state_t *state) {
-    const uint32_t cols = finest(detector)->cols;
+/* The score of the greatest cell, by the neighbours of its nearest row. */
+static uint32_t reweighted(const vad_patchcore_t *detector, const vad_patchcore_state_t *state) {
     const vad_patch_search_t *search = detector->search;
     vad_neighbours_t neighbours = {.n = 0};
     uint32_t distances[VAD_REWEIGHT_NEIGHBORS];
-    search->decode(detector->bank, state->nearest[cell], state->query);
+    search->decode(detector->bank, state->nearest[state->greatest], state->decoded);
     for (uint32_t row = 0; row < detector->n_codes; row++) {
-        vad_neighbours_add(&neighbours, search->distance(detector->bank, 0, state->query, row),
+        vad_neighbours_add(&neighbours, search->distance(detector->bank, 0, state->decoded, row),
                            row);
     }
-    load_query(detector, 0, cell / cols, cell % cols, state);
     for (uint32_t i = 0; i < neighbours.n; i++) {
-        distances[i] =
-            cell_score(search->distance(detector->bank, 0, state->query, neighbours.row[i]));
+        distances[i] = cell_score(
+            search->distance(detector->bank, 0, state->greatest_query, neighbours.row[i]));
     }
-    return vad_reweight(detector->reweight, state->cells[cell], distances, neighbours.n);
+    return vad_reweight(detector->reweight, state->score, distances, neighbours.n);
 }
 
 uint32_t vad_patchcore_score(const vad_patchcore_t *detector, const vad_patchcore_state_t *state) {
-    const uint32_t cells = n_cells(finest(detector));
-    uint32_t greatest = 0;
-    for (uint32_t i = 1; i < cells; i++) {
-        greatest = state->cells[i] > state->cells[greatest] ? i : greatest;
-    }
-    const uint32_t score = state->cells[greatest];
-    return score > 0 && detector->reweight != NULL ? reweighted(detector, greatest, state) : score;
+    const int is_weighed = state->score > 0 && detector->reweight != NULL;
+    return is_weighed ? reweighted(detector, state) : state->score;
 }
