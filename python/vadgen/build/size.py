@@ -16,7 +16,7 @@ from vadgen.errors import Exit, VadgenError
 # Names of objects by the part they belong to, the first that matches.
 _FLASH_PARTS = (
     ("weights", re.compile(r"vad_weights?_|.*_weights?_?\d+$")),
-    ("tables", re.compile(r"vad_(padim|patchcore|patch|pq|flat)_|.*_tables?(_|$)")),
+    ("tables", re.compile(r"vad_(padim|patchcore|patch|pq|flat|students)_|.*_tables?(_|$)")),
 )
 _RAM_PARTS = (
     ("arena", re.compile(r"vad_arena$")),
