@@ -12,6 +12,7 @@ from vadgen.errors import Exit
 TINY = ("--backbone", "tiny", "--input", "32")
 PADIM = ("--detector", "padim")
 PATCHCORE = ("--detector", "patchcore", "--search", "flat", "--codes", "40", "--bits", "8")
+STUDENT = ("--detector", "paste", "--epochs", "100")
 QUANTIZED = ("--detector", "patchcore", "--search", "adc", "--codes", "40", "--bits", "4")
 
 

@@ -178,6 +178,15 @@ class PatchcoreOptions:
 
 
 @dataclass(frozen=True)
+class StudentOptions:
+    """Table `[student]`."""
+
+    epochs: int | None = _key(
+        None, _whole(1, 10_000), "passes over the training pictures (default: 100)"
+    )
+
+
+@dataclass(frozen=True)
 class MemoryOptions:
     """Table `[memory]`: how the memory bank is gathered on this computer."""
 
@@ -202,7 +211,8 @@ class Recipe:
         weights: file of the backbone's weights, or `random`; None is the published ones.
         width: the backbone's channel multiplier.
         input: height and width of the input in pixels; None is the largest that fits the board.
-        detector: "padim", "patchcore", or "auto" to take what fits.
+        detector: "padim", "patchcore", "stfpm", "paste", or "auto" to take of the first two what
+            fits.
         roi: picture whose white part is the region of interest; None is the whole picture.
         kernels: kernel sets, best first, with commas between; None is the board's.
         flash_budget: most bytes of flash of the firmware; None is the board's.
@@ -213,6 +223,7 @@ class Recipe:
         calibration_images: training images that the int8 ranges are measured on.
         padim: options of that detector.
         patchcore: options of that detector.
+        student: options of detectors that train one.
         memory: how the memory bank is gathered.
     """
 
@@ -242,7 +253,7 @@ class Recipe:
     )
     detector: str = _key(
         "auto",
-        _one_of("auto", "padim", "patchcore"),
+        _one_of("auto", "padim", "patchcore", "stfpm", "paste"),
         "how features become a score (default: auto, patchcore where it fits, else padim)",
     )
     kernels: str | None = _key(
@@ -272,12 +283,15 @@ class Recipe:
     )
     padim: PadimOptions = PadimOptions()
     patchcore: PatchcoreOptions = PatchcoreOptions()
+    student: StudentOptions = StudentOptions()
     memory: MemoryOptions = MemoryOptions()
 
 
-_TABLES: dict[str, type[PadimOptions] | type[PatchcoreOptions] | type[MemoryOptions]] = {
+_Table = type[PadimOptions] | type[PatchcoreOptions] | type[StudentOptions] | type[MemoryOptions]
+_TABLES: dict[str, _Table] = {
     "padim": PadimOptions,
     "patchcore": PatchcoreOptions,
+    "student": StudentOptions,
     "memory": MemoryOptions,
 }
 

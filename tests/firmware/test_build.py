@@ -12,7 +12,7 @@ import pytest
 from firmware_model import usable
 from graphs import GraphBuilder
 from PIL import Image
-from verbs import PADIM, PATCHCORE, QUANTIZED, TINY, fails, files, run_json
+from verbs import PADIM, PATCHCORE, QUANTIZED, STUDENT, TINY, fails, files, run_json
 
 from vadgen.board import list_boards, load_board
 from vadgen.build.emulator import run_host
@@ -73,7 +73,8 @@ def check_build(board: str, detector: tuple[str, ...], data: Path, out: Path, ca
     assert set(result["instructions_by"]) == {"backbone", "detector"}
     assert sum(result["instructions_by"].values()) == result["instructions"]
     search = result["search_instructions"]
-    assert list(search) == ([] if detector is PADIM else ["patches", "tables", "scan"])
+    has_bank = detector in (PATCHCORE, QUANTIZED)
+    assert list(search) == (["patches", "tables", "scan"] if has_bank else [])
     if search:
         assert sum(search.values()) == result["instructions_by"]["detector"]
         assert search["patches"] > 0 and search["scan"] > 0
@@ -140,7 +141,12 @@ def test_a_build_and_all_that_is_done_with_it(
 
 @pytest.mark.parametrize(
     "detector",
-    [PADIM, PATCHCORE, pytest.param((*PADIM, "--variant", "full"), marks=pytest.mark.slow)],
+    [
+        PADIM,
+        PATCHCORE,
+        pytest.param((*PADIM, "--variant", "full"), marks=pytest.mark.slow),
+        pytest.param(STUDENT, marks=pytest.mark.slow),
+    ],
 )
 def test_a_region_of_interest(
     detector: tuple[str, ...], data: Path, tmp_path: Path, capfd: Any
@@ -167,6 +173,25 @@ def test_a_region_of_interest(
         assert counts[1] < 0.6 * counts[0] and tables[1] < 0.6 * tables[0]
 
 
+def test_teacher_and_student_on_a_board(data: Path, tmp_path: Path, capfd: Any) -> None:
+    """The shared layers stand in the `.tflite` once; teacher and student wait for each other."""
+    usable("qemu_m7")
+    common = ("build", "--board", "qemu_m7", "--data", data, *TINY)
+    result = run_json(capfd, *common, *STUDENT, "--out", tmp_path / "paste")
+    assert all(state is True for state in result["parity"].values()), result["parity_by"]
+    assert result["parity_by"]["emulator"]["cells"] is True
+    assert all(result["metrics"][kind]["image_auroc"] == 1.0 for kind in ("int8", "float"))
+    # 6 of 12 pictures are kept from the training, whatever number the folds would need.
+    assert (result["normals"], result["alpha"]) == (6, pytest.approx(1 / 7))
+    shipped = load_shipped(tmp_path / "paste")
+    assert len(shipped.program.outputs) == 4
+    whole = run_json(
+        capfd, *common, "--detector", "stfpm", "--epochs", "2", "--out", tmp_path / "o"
+    )
+    assert whole["model_bytes"] > result["model_bytes"]
+    assert whole["instructions_by"]["backbone"] > result["instructions_by"]["backbone"]
+
+
 def test_a_black_region_of_interest_is_an_error(data: Path, tmp_path: Path, capfd: Any) -> None:
     roi = parts.save(tmp_path / "roi.png", np.zeros((40, 40), np.uint8))
     common = ("build", "--board", "qemu_m4", "--data", data, *TINY, "--out", tmp_path / "out")
@@ -176,7 +201,9 @@ def test_a_black_region_of_interest_is_an_error(data: Path, tmp_path: Path, capf
 @pytest.mark.slow
 @pytest.mark.parametrize("board", EMULATED)
 @pytest.mark.parametrize(
-    "detector", [PADIM, PATCHCORE, QUANTIZED], ids=["padim", "flat", "quantized"]
+    "detector",
+    [PADIM, PATCHCORE, QUANTIZED, STUDENT],
+    ids=["padim", "flat", "quantized", "student"],
 )
 def test_every_emulated_board_with_every_detector(
     board: str, detector: tuple[str, ...], data: Path, tmp_path: Path, capfd: Any

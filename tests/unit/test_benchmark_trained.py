@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from vadgen.backbones import load_backbone
-from vadgen.backbones.network import IMAGE, Network, forward
+from vadgen.backbones.network import IMAGE, Network, forward, preprocess
+from vadgen.benchmark.integer import integer_of
 from vadgen.benchmark.methods import cfa, method_of, methods, stfpm
 from vadgen.benchmark.methods.cfa import Spheres
 from vadgen.benchmark.methods.method import Model, Pictures, Scores, smooth_maps
@@ -108,6 +109,17 @@ def test_epochs_behind_a_name() -> None:
     ):
         with pytest.raises(VadgenError, match=message):
             method_of(name)
+
+
+def test_epochs_go_into_what_is_built() -> None:
+    assert method_of("paste").build == {"detector": "paste"}
+    for method in (method_of("paste@7"), integer_of("paste_int8@7")):
+        assert method is not None and method.epochs == 7
+        assert method.build == {"detector": "paste", "student.epochs": "7"}
+    assert family_of("stfpm_int8@3") == "stfpm"
+    assert method_of("cfa@7").build is None and integer_of("paste@7") is None
+    with pytest.raises(VadgenError, match="padim_int8 is not trained"):
+        integer_of("padim_int8@3")
 
 
 def test_maps_are_products_of_differences() -> None:
@@ -227,3 +239,36 @@ def test_too_few_pictures_are_refused() -> None:
         stfpm.fit(TRAIN.take(np.arange(1)), 0, SilentProgress())
     with pytest.raises(VadgenError, match="no pictures"):
         cfa.fit(TRAIN.take(np.arange(0)), 0, SilentProgress())
+
+
+@pytest.mark.parametrize("name", ["stfpm", "paste"])
+def test_teacher_and_student_as_one_network(name: str) -> None:
+    """Batch norms are folded, shared layers stand there once, and what a map sees is the same."""
+    pair = fitted(name)
+    assert isinstance(pair, Pair)
+    network = pair.network()
+    shared = shared_start(TINY) + 1 if name == "paste" else 0
+    names = [node.name for node in network.nodes]
+    assert names[:shared] == [node.name for node in TINY.nodes[:shared]]
+    assert names[shared + 1 :: 2] == [f"student.{name}" for name in names[shared::2]]
+    assert len(names) == 2 * len(TINY.nodes) - shared
+    taps = forward(network, TEST.images())
+    with torch.inference_mode():
+        found = pair.student.features(pair.feed(TEST), training=False)
+    for got, want in zip(taps[:2], TEST.taps(), strict=True):
+        np.testing.assert_array_equal(got, want)
+    for got, student in zip(taps[2:], found, strict=True):
+        want = student.permute(0, 2, 3, 1).numpy()
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+
+
+def test_a_student_with_biases_as_a_network() -> None:
+    network = load_backbone("micronet_m1", weights=Path("random"), taps=[2])
+    pair = stfpm.draw(network, 0, shares=False)
+    images = textured(2, 2, network=network).images()
+    with torch.inference_mode():
+        found = pair.student.features(
+            torch.from_numpy(preprocess(network, images)).permute(0, 3, 1, 2), training=False
+        )
+    own = forward(pair.network(), images)[1]
+    np.testing.assert_allclose(own, found[0].permute(0, 2, 3, 1).numpy(), rtol=1e-3, atol=1e-4)

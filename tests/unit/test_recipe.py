@@ -55,6 +55,9 @@ opq = true
 small_tables = true
 reweight = true
 
+[student]
+epochs = 20
+
 [memory]
 coreset_memory = 1048576
 trim = 0.02

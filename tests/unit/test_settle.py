@@ -10,6 +10,7 @@ from vadgen.backbones import load_backbone
 from vadgen.board import load_board
 from vadgen.errors import Exit, VadgenError
 from vadgen.pipeline.budget import limited, settle
+from vadgen.pipeline.students import untrained
 from vadgen.recipe import PadimOptions, PatchcoreOptions, Recipe
 
 BOARD = load_board("qemu_m4")
@@ -41,6 +42,22 @@ def test_padim_when_its_options_were_given() -> None:
 def test_a_detector_that_was_asked_for() -> None:
     settled = settle(replace(OPEN, detector="padim"), BOARD, NETWORK)
     assert (settled.detector, settled.why) == ("padim", None)
+
+
+def test_a_student_is_counted_before_it_is_trained() -> None:
+    recipe = replace(OPEN, detector="stfpm", input=None)
+    both = untrained(recipe, NETWORK)
+    assert len(both.nodes) == 2 * len(NETWORK.nodes)
+    shared = untrained(replace(recipe, detector="paste"), NETWORK)
+    assert len(NETWORK.nodes) < len(shared.nodes) < len(both.nodes)
+    assert untrained(OPEN, NETWORK) is NETWORK
+    settled = settle(recipe, BOARD, both)
+    assert (settled.input, settled.detector) == (224, "stfpm")
+    ram = limited(BOARD, None, 60 * 1024)
+    assert settle(recipe, ram, both).input < 224
+    with pytest.raises(VadgenError, match=r"tiny with stfpm does not fit qemu_m4") as caught:
+        settle(recipe, limited(BOARD, 30 * 1024, None), both)
+    assert caught.value.code is Exit.DOES_NOT_FIT
 
 
 def test_options_that_contradict_each_other() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -205,15 +205,39 @@ def trim(network: Network) -> Network:
             needed.update(sources(network.nodes[index]))
     kept = sorted(needed - {IMAGE})
     place = {old: new for new, old in enumerate(kept)} | {IMAGE: IMAGE}
-    nodes: list[Node] = []
-    for old in kept:
-        node = network.nodes[old]
-        if isinstance(node, Binary):
-            left, right = node.sources
-            nodes.append(replace(node, sources=(place[left], place[right])))
-        else:
-            nodes.append(replace(node, source=place[node.source]))
+    nodes = [moved(network.nodes[old], place) for old in kept]
     return replace(network, nodes=tuple(nodes), taps=tuple(place[tap] for tap in network.taps))
+
+
+def moved(node: Node, place: Mapping[int, int]) -> Node:
+    """The node with its sources where `place` says that they are now."""
+    if isinstance(node, Binary):
+        left, right = node.sources
+        return replace(node, sources=(place[left], place[right]))
+    return replace(node, source=place[node.source])
+
+
+def twins(teacher: Network, student: Network, start: int) -> Network:
+    """Two networks of the same layers as one; they share those up to the teacher's `start`.
+
+    Behind it a layer of the student follows each of the teacher's, so that rows of both are there
+    at the same time. The taps are the teacher's, then the student's.
+
+    Args:
+        teacher: a backbone.
+        student: the same layers with other weights; those up to `start` are not looked at.
+        start: index of the last layer that is shared, `IMAGE` for none.
+    """
+    shared = {index: index for index in range(IMAGE, start + 1)}
+    nodes = list(teacher.nodes[: start + 1])
+    places = dict(shared), dict(shared)
+    for index in range(start + 1, len(teacher.nodes)):
+        for network, place in zip((teacher, student), places, strict=True):
+            place[index] = len(nodes)
+            nodes.append(moved(network.nodes[index], place))
+        nodes[-1] = replace(nodes[-1], name=f"student.{nodes[-1].name}")
+    taps = tuple(place[tap] for place in places for tap in teacher.taps)
+    return replace(teacher, nodes=tuple(nodes), taps=taps)
 
 
 def with_heads(network: Network, heads: Sequence[Head]) -> Network:

@@ -85,8 +85,10 @@ class Costs:
     Attributes:
         fit_seconds: of the detector's fit, features at hand.
         fit_peak_bytes: resident memory that the fit added at its height.
-        infer_seconds: of the detector for one picture, its features at hand.
-        backbone_seconds: of the float backbone for one picture.
+        infer_seconds: of the detector for one picture, its features at hand; of an integer one's
+            numpy twin.
+        backbone_seconds: of the backbone for one picture, in floats, or int8 and compiled for this
+            computer.
         model_bytes: of statistics, bank, parameters or integer tables.
         backbone_bytes: of the backbone's weights and biases, as float32 or as int8 constants.
         macs: multiply-accumulates of the integer backbone for one picture.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from vadgen.benchmark.methods.method import EPOCHS_KEY, epochs_of
+from vadgen.benchmark.methods.stfpm import EPOCHS
 
 
 @dataclass(frozen=True)
@@ -15,12 +18,14 @@ class IntegerMethod:
         title: for people.
         family: as of `Method`.
         build: recipe keys that make it.
+        epochs: of training, the paper's; 0 for one that is not trained.
     """
 
     name: str
     title: str
     family: str
     build: Mapping[str, str]
+    epochs: int = 0
 
 
 INTEGER = {
@@ -39,5 +44,21 @@ INTEGER = {
             "patchcore",
             {"detector": "patchcore"},
         ),
+        IntegerMethod("stfpm_int8", "STFPM, integers", "stfpm", {"detector": "stfpm"}, EPOCHS),
+        IntegerMethod("paste_int8", "PaSTe, integers", "paste", {"detector": "paste"}, EPOCHS),
     )
 }
+
+
+def integer_of(name: str) -> IntegerMethod | None:
+    """The integer detector that a name means, `stfpm_int8@20` too; None for one in floats.
+
+    Raises:
+        VadgenError: see `epochs_of`.
+    """
+    method = INTEGER.get(name.partition("@")[0])
+    epochs = None if method is None else epochs_of(name, method.epochs)
+    if method is None or epochs is None:
+        return method
+    build = {**method.build, EPOCHS_KEY: str(epochs)}
+    return replace(method, name=name, build=build, epochs=epochs)

@@ -160,9 +160,9 @@ def tables(rows: Sequence[Row]) -> tuple[Table, ...]:
 
 def family_of(detector: str) -> str:
     """The thesis's name of a detector's kind."""
-    if detector in INTEGER:
-        return INTEGER[detector].family
     name = detector.partition("@")[0]
+    if name in INTEGER:
+        return INTEGER[name].family
     return methods()[name].family if name in methods() else detector
 
 

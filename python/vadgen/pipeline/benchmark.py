@@ -134,7 +134,7 @@ def plan_cells(sweep: Sweep, study: Study) -> tuple[Cell, ...]:
     Raises:
         VadgenError: unknown names, or no part is left.
     """
-    from vadgen.benchmark.integer import INTEGER
+    from vadgen.benchmark.integer import integer_of
 
     cells = []
     for dataset in sweep.datasets:
@@ -154,7 +154,7 @@ def plan_cells(sweep: Sweep, study: Study) -> tuple[Cell, ...]:
                         p,
                         guard,
                         seed,
-                        sweep.board if detector in INTEGER else "",
+                        "" if integer_of(detector) is None else sweep.board,
                     )
                     for detector in sweep.detectors
                     for p in sweep.contamination

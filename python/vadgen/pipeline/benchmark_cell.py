@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vadgen.benchmark.cell import Cell, Costs, Row, Suspects, figures_of
 from vadgen.benchmark.contamination import Contaminated, Draw, contaminate
-from vadgen.benchmark.integer import INTEGER, IntegerMethod
+from vadgen.benchmark.integer import INTEGER, IntegerMethod, integer_of
 from vadgen.benchmark.memory import peak_memory
 from vadgen.benchmark.metrics import evaluate
 from vadgen.benchmark.store import write_row
@@ -364,7 +364,7 @@ def _known() -> Mapping[str, Any]:
 def _detector(name: str) -> Method | IntegerMethod:
     from vadgen.benchmark.methods import method_of
 
-    return INTEGER[name] if name in INTEGER else method_of(name)
+    return integer_of(name) or method_of(name)
 
 
 def _build_keys(detector: str) -> Mapping[str, str] | None:

@@ -33,13 +33,15 @@ class Store:
         network: that made them.
         side: of the pictures in pixels.
         paths: the pictures, those for training first.
-        folder: of the arrays.
+        folder: of the features.
+        pixels: digest of all that the pictures' pixels depend on.
     """
 
     network: Network
     side: int
     paths: tuple[Path, ...]
     folder: Path
+    pixels: str
 
     def pictures(self, paths: list[Path]) -> Pictures:
         """Some of the pictures, by their files."""
@@ -54,8 +56,14 @@ class Store:
         return facts["seconds"]
 
     def _read_images(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        chosen = [self.paths[i] for i in indices.tolist()]
-        return np.concatenate(list(iter_batches(chosen, self.side, BATCH)))
+        """From the cache: who looks at pictures does so in every epoch."""
+
+        def make(folder: Path) -> None:
+            batches = iter_batches(self.paths, self.side, BATCH)
+            save_arrays(folder, "picture", len(self.paths), ((batch,) for batch in batches))
+
+        folder = cached("pictures", self.pixels, make)
+        return np.asarray(np.load(folder / "picture_0.npy", mmap_mode="r")[indices])
 
     def _read_taps(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], ...]:
         """Maps the files for this read alone, so that their pages do not stay in memory."""
@@ -68,8 +76,9 @@ class Store:
 def open_store(network: Network, dataset: Dataset, data_sha: str, side: int) -> Store:
     """The features of a part's pictures; computed when the cache does not hold them."""
     paths = (*dataset.train, *(item.path for item in dataset.test))
-    names = (str(path) for path in paths)
-    parts = (code_digest("backbones"), network_digest(network), data_sha, str(side))
+    names = [str(path) for path in paths]
+    pixels = sha256_text(code_digest("data"), data_sha, str(side), *names)
+    parts = (code_digest("backbones"), network_digest(network))
 
     def make(folder: Path) -> None:
         seconds: list[float] = []
@@ -77,8 +86,8 @@ def open_store(network: Network, dataset: Dataset, data_sha: str, side: int) -> 
         facts = {"seconds": float(np.median(seconds))}
         (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
-    folder = cached("study", sha256_text(*parts, *names), make)
-    return Store(network, side, paths, folder)
+    folder = cached("study", sha256_text(*parts, pixels), make)
+    return Store(network, side, paths, folder, pixels)
 
 
 def _forward(

@@ -19,8 +19,8 @@ from vadgen.benchmark.metrics import Metrics
 from vadgen.board import Board, load_board, with_kernels
 from vadgen.build.icount import count
 from vadgen.data.dataset import Dataset
-from vadgen.data.images import load_rgb
-from vadgen.pipeline.backbone import Backbone, features, open_network
+from vadgen.data.images import iter_batches, load_rgb
+from vadgen.pipeline.backbone import BATCH, Backbone, features, open_network
 from vadgen.pipeline.budget import check_plan, limited, plan_for, sections
 from vadgen.pipeline.calibrate import batches_of
 from vadgen.pipeline.compiler import build_firmware, write_generated
@@ -68,8 +68,7 @@ def run_integer(
         recipe.flash_budget,
         recipe.ram_budget,
     )
-    network = open_network(recipe)
-    fitted = fit_model(recipe, board, network, dataset, data_sha, Region(), progress)
+    fitted = fit_model(recipe, board, open_network(recipe), dataset, data_sha, Region(), progress)
     recipe, backbone, calibrated = fitted.recipe, fitted.backbone, fitted.calibrated
     values = [backbone.program.values[i] for i in backbone.program.outputs]
     again = partial(batches_of, fitted.taps, calibrated.fitted)  # the fit itself may be cached
@@ -85,17 +84,22 @@ def run_integer(
         calibrated.threshold,
         f"row {cell.key}",
     )
-    firmware = _firmware(shipped, board, recipe, network, load_rgb(dataset.train[0], cell.input))
+    firmware = _firmware(
+        shipped, board, recipe, fitted.network, load_rgb(dataset.train[0], cell.input)
+    )
+    metrics, infer_seconds = _evaluate(backbone, shipped, dataset, data_sha)
     return Row(
         cell,
         train_images=len(calibrated.fitted),
         holdout_images=calibrated.threshold.n,
         test_images=len(dataset.test),
         draw=draw,
-        metrics=figures_of(_evaluate(backbone, shipped, dataset, data_sha)),
+        metrics=figures_of(metrics),
         costs=Costs(
             fit_seconds=fit_seconds,
             fit_peak_bytes=fit_peak,
+            infer_seconds=infer_seconds,
+            backbone_seconds=_backbone_seconds(backbone, dataset),
             model_bytes=calibrated.detector.table_bytes,
             backbone_bytes=firmware.weight_bytes,
             macs=backbone.program.macs,
@@ -135,15 +139,35 @@ def _firmware(
     )
 
 
-def _evaluate(backbone: Backbone, shipped: Shipped, dataset: Dataset, sha: str) -> Metrics:
+def _backbone_seconds(backbone: Backbone, dataset: Dataset) -> float:
+    """Of the compiled backbone for one picture."""
+    paths = dataset.train[:BATCH]
+    images = np.concatenate(list(iter_batches(paths, backbone.program.values[0].rows, BATCH)))
+    host = backbone.host()
+    started = time.process_time()
+    host.run(images)
+    return (time.process_time() - started) / len(images)
+
+
+def _evaluate(
+    backbone: Backbone, shipped: Shipped, dataset: Dataset, sha: str
+) -> tuple[Metrics, float]:
     """Metrics of the integer model, by the detector's numpy twin on the compiled backbone's taps.
+
+    Beside them the twin's seconds for one picture.
 
     The numpy twin and the C give the same bytes: `build` and the tests compare them.
     """
     paths = [item.path for item in dataset.test]
     taps, _ = features(backbone, paths, sha, SilentProgress())
-    found = [shipped.detector.score(batch) for batch in batches_of(taps, np.arange(len(paths)))]
+    found, seconds = [], []
+    for batch in batches_of(taps, np.arange(len(paths))):
+        started = time.process_time()
+        found.append(shipped.detector.score(batch))
+        seconds.append((time.process_time() - started) / len(batch[0]))
     cells = np.concatenate([part[0] for part in found])
     scores = np.concatenate([part[1] for part in found])
     threshold, inside = shipped.threshold.value, shipped.detector.inside
-    return evaluate_maps(dataset, shipped.input_size, scores, cells, inside, threshold).metrics
+    size = shipped.input_size
+    metrics = evaluate_maps(dataset, size, scores, cells, inside, threshold).metrics
+    return metrics, float(np.median(seconds))

@@ -12,7 +12,8 @@ import numpy as np
 from vadgen.board import UNLIMITED, Board
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Program, lower
-from vadgen.pipeline.detector import Detector, empty_padim, least_bank, patchcore_options
+from vadgen.pipeline.detector import Detector, empty_tables, least_bank, patchcore_options
+from vadgen.pipeline.students import SHARES
 from vadgen.plan.memory import ARENA, Room, buffers_of, most_rows, place, rooms_of
 from vadgen.plan.planner import Plan, least_constant_bytes, make_plan, most_scratch
 from vadgen.recipe import PadimOptions, Recipe
@@ -232,7 +233,8 @@ def check_plan(
         return
     assert recipe.input is not None
     fits = [s for s in SIZES if s < recipe.input and not _lack(recipe, board, network, s, roi)]
-    hint = f"--input {fits[0]} fits" if fits else "a smaller --width or fewer channels need less"
+    less = "another --backbone" if recipe.detector in SHARES else "fewer channels"
+    hint = f"--input {fits[0]} fits" if fits else f"a smaller --width or {less} need less"
     raise VadgenError(f"the model does not fit {board.id}: {lack}", hint, Exit.DOES_NOT_FIT)
 
 
@@ -250,7 +252,7 @@ def _lack(recipe: Recipe, board: Board, network: Network, size: int, roi: Inside
             limits = bank_limits(program, board, recipe, roi)
             sink, table_bytes = least_bank(recipe, values, limits, roi)
         else:
-            sink, table_bytes = empty_padim(recipe, values, table_budget(program, board), roi)
+            sink, table_bytes = empty_tables(recipe, values, table_budget(program, board), roi)
     except VadgenError as error:
         if error.code != Exit.DOES_NOT_FIT:
             raise

@@ -50,6 +50,7 @@ from vadgen.pipeline.parity import Agreement, Run, compare, from_host
 from vadgen.pipeline.pick import weighed_json
 from vadgen.pipeline.shipped import Shipped, to_int8
 from vadgen.pipeline.staging import shown, staged
+from vadgen.pipeline.students import untrained
 from vadgen.plan.explain import explain_plan
 from vadgen.plan.planner import Plan
 from vadgen.progress import Progress
@@ -164,15 +165,17 @@ def _make(
     data_sha = dataset.sha256() if training is None else training.sha256
     region = open_region(recipe, dataset)
     network = open_network(recipe)
+    likeness = untrained(recipe, network)
     progress.step(f"Choose what fits {board.id}")
     wanted = sha256_text(
-        code_digest(), repr(recipe), repr(board), network_digest(network), region.sha256 or ""
+        code_digest(), repr(recipe), repr(board), network_digest(likeness), region.sha256 or ""
     )
-    find = partial(settle, recipe, board, network, region.mask)
+    find = partial(settle, recipe, board, likeness, region.mask)
     settled = remembered("settled", wanted, find)
     recipe = replace(recipe, input=settled.input, detector=settled.detector)
     fitted = fit_model(recipe, board, network, dataset, data_sha, region, progress)
     recipe, backbone, calibrated = fitted.recipe, fitted.backbone, fitted.calibrated
+    network = fitted.network
     said = [*region.notes, *(f"training: {line}" for line in fitted.notes)]
     said += [settled.why] if settled.why else []
 

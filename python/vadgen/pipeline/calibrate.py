@@ -14,6 +14,7 @@ from vadgen.pipeline.backbone import BATCH
 from vadgen.pipeline.cache import Outputs, remembered
 from vadgen.pipeline.detector import Detector, detector_of, fit_detector
 from vadgen.pipeline.manifest import sha256_text
+from vadgen.pipeline.students import SHARES
 from vadgen.recipe import Recipe, canonical_json
 from vadgen.ref.roi import Inside
 from vadgen.threshold import (
@@ -45,9 +46,14 @@ class Calibrated:
 
 def fitted_on(count: int, recipe: Recipe) -> NDArray[np.int64]:
     """Which of `count` training pictures the detector that ships is fitted on."""
-    if method_for(count, recipe.alpha) == "holdout":
+    if _holds_out(count, recipe):
         return split_holdout(count, recipe.seed, alpha=recipe.alpha).fit
     return np.arange(count)
+
+
+def _holds_out(count: int, recipe: Recipe) -> bool:
+    """Whether pictures are kept from the fit: always from a student, which is trained but once."""
+    return method_for(count, recipe.alpha) == "holdout" or recipe.detector in SHARES
 
 
 def calibrate_detector(
@@ -101,7 +107,7 @@ def _calibrate(
 
     fitted = fitted_on(count, recipe)
     whole = fit(fitted)
-    if method_for(count, recipe.alpha) == "holdout":
+    if _holds_out(count, recipe):
         held_out = scores(whole, np.setdiff1d(np.arange(count), fitted))
         return Calibrated(whole, conformal_threshold(held_out, recipe.alpha), held_out, fitted)
     folds = []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vadgen.lower import Value
 from vadgen.pipeline.cache import Outputs
+from vadgen.pipeline.students import SHARES
 from vadgen.recipe import PatchcoreOptions, Recipe
 from vadgen.ref.roi import Inside
 from vadgen.sink import Sink
@@ -72,8 +73,10 @@ def fit_detector(
         table_bytes: flash that its tables may take.
         roi: mask of the picture, True where it counts; None for all of it.
     """
-    from vadgen.detectors import padim, padim_full, patchcore
+    from vadgen.detectors import padim, padim_full, patchcore, students
 
+    if recipe.detector in SHARES:
+        return detector_of(students.fit(batches, values, roi))
     channels = recipe.padim.channels
     if recipe.detector == "padim" and recipe.padim.variant == "diagonal":
         return detector_of(padim.fit(batches, values, channels, table_bytes, recipe.seed, roi))
@@ -82,16 +85,19 @@ def fit_detector(
     return detector_of(patchcore.fit(batches, values, patchcore_options(recipe), recipe.seed, roi))
 
 
-def empty_padim(
+def empty_tables(
     recipe: Recipe, values: Sequence[Value], flash_bytes: int, roi: Inside | None = None
 ) -> tuple[Sink, int]:
-    """PaDiM as the plan sees it, and bytes of its tables, before the fit.
+    """Any detector but PatchCore as the plan sees it, and bytes of its tables, before the fit.
 
     Raises:
-        VadgenError: DOES_NOT_FIT; not even the fewest channels do.
+        VadgenError: DOES_NOT_FIT; not even PaDiM's fewest channels do.
     """
-    from vadgen.detectors import padim, padim_full
+    from vadgen.detectors import padim, padim_full, students
 
+    if recipe.detector in SHARES:
+        paired = students.empty(values, roi)
+        return paired.sink, paired.flash_bytes
     empty = padim.empty if recipe.padim.variant == "diagonal" else padim_full.empty
     tables = empty(values, recipe.padim.channels, flash_bytes, roi)
     return tables.sink, tables.flash_bytes
@@ -119,8 +125,21 @@ def least_bank(
 
 def detector_of(tables: Any) -> Detector:
     """The detector around its frozen tables."""
-    from vadgen.detectors import padim, padim_full, patchcore
+    from vadgen.detectors import padim, padim_full, patchcore, students
 
+    if isinstance(tables, students.StudentTables):
+        channels = " + ".join(str(level.channels) for level in tables.levels)
+        return Detector(
+            "students",
+            f"teacher and student, {channels} channels",
+            tables,
+            tables.inside,
+            tables.sink,
+            tables.flash_bytes,
+            tables,
+            tables.score,
+            f"A score s is a product of differences (1 - cosine): s * {tables.scale:.9g}.",
+        )
     if isinstance(tables, padim_full.PadimFullTables):
         return Detector(
             "padim_full",

@@ -10,10 +10,11 @@ from vadgen.data.dataset import Dataset
 from vadgen.pipeline.backbone import Backbone, features, make_backbone
 from vadgen.pipeline.budget import table_budget
 from vadgen.pipeline.cache import Outputs
-from vadgen.pipeline.calibrate import Calibrated, calibrate_detector
+from vadgen.pipeline.calibrate import Calibrated, calibrate_detector, fitted_on
 from vadgen.pipeline.data import Region
 from vadgen.pipeline.manifest import sha256_text
 from vadgen.pipeline.pick import choose_bank
+from vadgen.pipeline.students import trained
 from vadgen.progress import Progress
 from vadgen.recipe import Recipe
 
@@ -28,6 +29,7 @@ class Fitted:
 
     Attributes:
         recipe: with what it left open filled in.
+        network: in floats; with the trained student where the detector has one.
         backbone: int8.
         taps: int8 features of the training pictures.
         calibrated: the detector and its threshold.
@@ -37,6 +39,7 @@ class Fitted:
     """
 
     recipe: Recipe
+    network: Network
     backbone: Backbone
     taps: Outputs
     calibrated: Calibrated
@@ -54,7 +57,7 @@ def fit_model(
     region: Region,
     progress: Progress,
 ) -> Fitted:
-    """Quantizes the backbone, chooses the memory bank, fits the detector, sets the threshold.
+    """Trains a student, quantizes, chooses the memory bank, fits the detector, sets the threshold.
 
     Args:
         recipe: with an input size.
@@ -68,6 +71,8 @@ def fit_model(
     Raises:
         VadgenError: DOES_NOT_FIT, or too few pictures.
     """
+    chosen = fitted_on(len(dataset.train), recipe)
+    network = trained(recipe, network, dataset, chosen.tolist(), data_sha, progress)
     backbone = make_backbone(recipe, network, dataset, data_sha, progress)
     taps, notes = features(backbone, dataset.train, data_sha, progress)
     key = sha256_text(backbone.key, data_sha, region.sha256 or "")
@@ -80,4 +85,4 @@ def fit_model(
     values = [backbone.program.values[i] for i in backbone.program.outputs]
     left = table_budget(backbone.program, board)
     calibrated = calibrate_detector(recipe, values, taps, left, key, region.mask)
-    return Fitted(recipe, backbone, taps, calibrated, left, weighed, notes)
+    return Fitted(recipe, network, backbone, taps, calibrated, left, weighed, notes)

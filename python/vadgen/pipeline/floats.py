@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vadgen.benchmark.metrics import Metrics
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import iter_batches
-from vadgen.detectors import padim, padim_full, patchcore
+from vadgen.detectors import padim, padim_full, patchcore, students
 from vadgen.detectors.coreset import BatchedCoreset
 from vadgen.pipeline.backbone import BATCH, network_digest
 from vadgen.pipeline.cache import remembered
@@ -88,6 +88,8 @@ def evaluate_float(
         elif isinstance(tables, padim_full.PadimFullTables):
             cells = padim_full.score_float(tracked(), batches(test), tables)[0]
             scores = cells.reshape(len(cells), -1).max(axis=1)
+        elif isinstance(tables, students.StudentTables):
+            cells, scores = students.score_float(batches(test), inside)
         else:
             cells, scores = _patchcore_scores(tracked, batches(test), tables, recipe)
         made = evaluate_maps(dataset, size, scores, cells, inside)

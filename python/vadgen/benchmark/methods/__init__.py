@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
 
-from vadgen.benchmark.methods.method import Method
+from vadgen.benchmark.methods.method import EPOCHS_KEY, Method, epochs_of
 from vadgen.errors import VadgenError
 
 
@@ -25,17 +25,13 @@ def method_of(name: str) -> Method:
     Raises:
         VadgenError: there is none, or it is not trained, or for no number of epochs.
     """
-    own, mark, epochs = name.partition("@")
+    own = name.partition("@")[0]
     method = methods().get(own)
     if method is None:
         raise VadgenError(f"unknown detector '{own}'", f"known are {', '.join(sorted(methods()))}")
-    if not mark:
+    epochs = epochs_of(name, method.epochs)
+    if epochs is None:
         return method
-    if not method.epochs:
-        raise VadgenError(f"{own} is not trained, so '{name}' has no meaning", f"write {own}")
-    if not epochs.isdecimal() or int(epochs) == 0:
-        raise VadgenError(
-            f"'{name}' names no number of epochs", f"write {own}@20, or {own} for {method.epochs}"
-        )
-    fit = partial(method.fit, epochs=int(epochs))
-    return replace(method, name=name, fit=fit, epochs=int(epochs))
+    build = None if method.build is None else {**method.build, EPOCHS_KEY: str(epochs)}
+    fit = partial(method.fit, epochs=epochs)
+    return replace(method, name=name, fit=fit, build=build, epochs=epochs)

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadgen.backbones.network import Network
+from vadgen.errors import VadgenError
 from vadgen.progress import Progress
 from vadgen.report.heatmap import upsample_matrix
 
 Taps = tuple[NDArray[np.float32], ...]
 
 BATCH = 32
+EPOCHS_KEY = "student.epochs"
+"""The recipe key that says how long a detector is trained."""
 MAP_SIGMA = 4.0
 """Standard deviation of the Gaussian that smooths anomaly maps, in pixels."""
 
@@ -115,6 +118,28 @@ class Method:
     fit: Callable[..., Model]
     build: Mapping[str, str] | None = None
     epochs: int = 0
+
+
+def epochs_of(name: str, default: int) -> int | None:
+    """The epochs that `name@epochs` asks for; None where it says no more than the name.
+
+    Args:
+        name: of a detector.
+        default: the paper's epochs; 0 for a detector that is not trained.
+
+    Raises:
+        VadgenError: it is not trained, or for no number of epochs.
+    """
+    own, mark, epochs = name.partition("@")
+    if not mark:
+        return None
+    if not default:
+        raise VadgenError(f"{own} is not trained, so '{name}' has no meaning", f"write {own}")
+    if not epochs.isdecimal() or int(epochs) == 0:
+        raise VadgenError(
+            f"'{name}' names no number of epochs", f"write {own}@20, or {own} for {default}"
+        )
+    return int(epochs)
 
 
 def say_loss(progress: Progress, epoch: int, epochs: int, loss: float) -> None:

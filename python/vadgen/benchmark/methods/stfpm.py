@@ -21,8 +21,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vadgen.backbones.network import IMAGE, Network, forward, one_thread, preprocess, trim
-from vadgen.benchmark.methods.method import Method, Model, Pictures, Scores, say_loss
+from vadgen.backbones.network import (
+    IMAGE,
+    Network,
+    forward,
+    one_thread,
+    preprocess,
+    trim,
+    twins,
+)
+from vadgen.benchmark.methods.method import Method, Pictures, Scores, say_loss
 from vadgen.benchmark.methods.student import Student, draw_student, shared_start
 from vadgen.errors import VadgenError
 from vadgen.progress import Progress
@@ -57,6 +65,11 @@ class Pair:
         """Bytes of all that the student learned."""
         return sum(4 * tensor.numel() for tensor in self.student.state)
 
+    def network(self) -> Network:
+        """Teacher and student as one network whose taps are the teacher's, then the student's."""
+        teacher = self.student.network
+        return twins(teacher, self.student.layers(), self.student.start)
+
     def score(self, pictures: Pictures) -> Scores:
         """The product of the taps' differences, each brought to the pictures' size; its maximum."""
         maps = np.concatenate([self._maps(part) for part in pictures.batches(_CHUNK)])
@@ -88,9 +101,16 @@ class Pair:
         return torch.from_numpy(rows).permute(0, 3, 1, 2).contiguous()
 
 
+def draw(network: Network, seed: int, *, shares: bool) -> Pair:
+    """A student that has learned nothing yet; see `fit`."""
+    start = shared_start(network) if shares else IMAGE
+    trunk = None if start == IMAGE else trim(replace(network, taps=(start,)))
+    return Pair(draw_student(network, start, seed), trunk)
+
+
 def fit(
     train: Pictures, seed: int, progress: Progress, *, shares: bool = False, epochs: int = EPOCHS
-) -> Model:
+) -> Pair:
     """Train a student.
 
     Args:
@@ -109,16 +129,13 @@ def fit(
         raise VadgenError(
             f"{len(train)} pictures train no student", "give at least 2 good pictures"
         )
-    network = train.network
-    start = shared_start(network) if shares else IMAGE
-    trunk = None if start == IMAGE else trim(replace(network, taps=(start,)))
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(train))
     aside = max(1, len(train) // _VALIDATION_SHARE)
     held, own = train.take(order[:aside]), train.take(order[aside:])
     losses: list[float] = []
     with one_thread():
-        pair = Pair(draw_student(network, start, seed), trunk)
+        pair = draw(train.network, seed, shares=shares)
         student = pair.student
         optimizer = torch.optim.SGD(
             student.trained, lr=_RATE, momentum=_MOMENTUM, weight_decay=_DECAY
@@ -174,6 +191,13 @@ def _apart(teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
 
 
 METHODS = (
-    Method("stfpm", "STFPM", "stfpm", fit, epochs=EPOCHS),
-    Method("paste", "PaSTe (shared layers)", "paste", partial(fit, shares=True), epochs=EPOCHS),
+    Method("stfpm", "STFPM", "stfpm", fit, {"detector": "stfpm"}, EPOCHS),
+    Method(
+        "paste",
+        "PaSTe (shared layers)",
+        "paste",
+        partial(fit, shares=True),
+        {"detector": "paste"},
+        EPOCHS,
+    ),
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from vadgen.backbones.network import (
     IMAGE,
@@ -72,6 +74,31 @@ class Student:
         for index in range(self.start + 1, len(self.network.nodes)):
             values[index] = self._run(index, [values[s] for s in self._sources(index)], training)
         return [values[tap] for tap in self.network.taps]
+
+    def layers(self) -> Network:
+        """The network with what was learned as its weights, batch norms folded into them."""
+        import torch
+
+        nodes = list(self.network.nodes)
+        for index, weights in self.weights.items():
+            node = nodes[index]
+            assert isinstance(node, Conv | DepthwiseConv)
+            with torch.no_grad():
+                if index in self.norms:
+                    norm = self.norms[index]
+                    factor = norm.gain / torch.sqrt(norm.variance + _EPSILON)
+                    weights = weights * factor[:, None, None, None]
+                    bias = norm.shift - norm.mean * factor
+                else:
+                    bias = self.biases[index]
+                # Depthwise: (O, 1, KH, KW) to (KH, KW, O); else (O, I, KH, KW) to (O, KH, KW, I).
+                is_depthwise = isinstance(node, DepthwiseConv)
+                ordered = (
+                    weights[:, 0].permute(1, 2, 0) if is_depthwise else weights.permute(0, 2, 3, 1)
+                )
+                own = np.ascontiguousarray(ordered.numpy())
+                nodes[index] = replace(node, weights=own, bias=bias.numpy().copy())
+        return replace(self.network, nodes=tuple(nodes))
 
     def _sources(self, index: int) -> Sequence[int]:
         return sources(self.network.nodes[index])
