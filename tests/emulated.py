@@ -15,11 +15,36 @@ from vadgen.board import Board
 from vadgen.build.emulator import qemu_command, run_in
 from vadgen.build.platformio import build_project, create_project
 from vadgen.emit.model import write_model
-from vadgen.lower import Program
-from vadgen.plan.planner import Plan
+from vadgen.lower import Program, lower
+from vadgen.model import Graph
+from vadgen.plan.planner import Plan, make_plan
+from vadgen.ref.program import run_program
 
 _DRIVER = Path(__file__).parent / "firmware" / "many" / "main.c"
 _SECONDS = 600.0
+
+
+def drawn_images(program: Program, seed: int) -> NDArray[np.int8]:
+    """Noise, and an image of the extremes alone, which saturate most."""
+    first = program.values[0]
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(-128, 128, (first.rows, first.width, first.channels))
+    extremes = rng.integers(0, 2, noise.shape) * 255 - 128
+    return np.stack([noise, extremes]).astype(np.int8)
+
+
+def compare(board: Board, graphs: Sequence[Graph], folder: Path, **limits: int | None) -> None:
+    """Compares an emulated core with the reference; `limits` are the plan's."""
+    programs = [lower(graph) for graph in graphs]
+    images = [drawn_images(p, i) for i, p in enumerate(programs)]
+    plans = [make_plan(p, board.kernels, **limits) for p in programs]
+    results = run_plans(plans, images, board, folder)
+    for i, (program, xs, got) in enumerate(zip(programs, images, results, strict=True)):
+        for n, x in enumerate(xs):
+            values = run_program(program, x)
+            for output, outputs in zip(program.outputs, got, strict=True):
+                where = f"graph {i}, image {n}, {program.layers[output - 1].label}"
+                np.testing.assert_array_equal(values[output], outputs[n], where)
 
 
 def run_plans(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from vadgen.errors import VadgenError
+from vadgen.lower import lower
 from vadgen.model import (
     Activation,
     ActivationOptions,
@@ -39,7 +43,7 @@ class GraphBuilder:
         self.rng = np.random.default_rng(seed)
         self.tensors: list[Tensor] = []
         self.ops: list[Op] = []
-        zp = int(self.rng.integers(-128, 128)) if zero_point is None else zero_point
+        zp = self._zero_point("NONE") if zero_point is None else zero_point
         self.input = self._activation(shape, float(self.rng.uniform(0.005, 0.1)), zp)
 
     def graph(self, *outputs: int) -> Graph:
@@ -83,6 +87,10 @@ class GraphBuilder:
         self.ops.append(Op(kind, inputs, (output,), options))
         return output
 
+    def _factor(self, low: float, high: float) -> float:
+        """What a scale is multiplied by."""
+        return float(self.rng.uniform(low, high))
+
     def _zero_point(self, activation: Activation) -> int:
         return int(self.rng.integers(-128, 128)) if activation == "NONE" else -128
 
@@ -101,7 +109,7 @@ class GraphBuilder:
     ) -> int:
         inputs = (source, weights) + ((self._bias(source, weights, channels),) if bias else ())
         typical = 127 * 74 * np.sqrt(taps) * float(self.tensors[weights].scales.mean())
-        drawn = self.tensors[source].scale * typical / 60 * float(self.rng.uniform(0.3, 1.5))
+        drawn = self.tensors[source].scale * typical / 60 * self._factor(0.3, 1.5)
         if activation == "RELU6":
             drawn = 6.0 / 255.0
         out = self._activation(shape, scale or drawn, self._zero_point(activation))
@@ -196,9 +204,7 @@ class GraphBuilder:
         )
 
     def add(self, a: int, b: int, activation: Activation = "NONE") -> int:
-        scale = max(self.tensors[a].scale, self.tensors[b].scale) * float(
-            self.rng.uniform(0.7, 2.0)
-        )
+        scale = max(self.tensors[a].scale, self.tensors[b].scale) * self._factor(0.7, 2.0)
         zp = self._zero_point(activation)
         out = self._activation(self.shape(a), scale, zp)
         return self._emit("ADD", (a, b), out, ActivationOptions(activation))
@@ -206,7 +212,7 @@ class GraphBuilder:
     def mul(self, a: int, b: int, activation: Activation = "NONE", scale: float = 0) -> int:
         """`b` may be one pixel."""
         drawn = 127 * self.tensors[a].scale * self.tensors[b].scale
-        drawn *= float(self.rng.uniform(0.3, 1.5))
+        drawn *= self._factor(0.3, 1.5)
         out = self._activation(self.shape(a), scale or drawn, self._zero_point(activation))
         return self._emit("MUL", (a, b), out, ActivationOptions(activation))
 
@@ -258,9 +264,9 @@ class GraphBuilder:
     def mean(self, source: int, keep_dims: bool) -> int:
         _, _, _, c = self.shape(source)
         axes = self._constant(np.array([1, 2]))
-        scale = self.tensors[source].scale * float(self.rng.uniform(0.2, 1.2))
+        scale = self.tensors[source].scale * self._factor(0.2, 1.2)
         shape = (1, 1, 1, c) if keep_dims else (1, c)
-        out = self._activation(shape, scale, int(self.rng.integers(-128, 128)))
+        out = self._activation(shape, scale, self._zero_point("NONE"))
         return self._emit("MEAN", (source, axes), out, MeanOptions(keep_dims))
 
     def lut(self, kind: str, source: int) -> int:
@@ -270,7 +276,7 @@ class GraphBuilder:
         elif kind == "LOGISTIC":
             out = self._activation(t.shape, 1.0 / 256.0, -128)
         else:
-            scale = t.scale * float(self.rng.uniform(0.4, 2.5))
+            scale = t.scale * self._factor(0.4, 2.5)
             out = self._activation(t.shape, scale, int(self.rng.integers(-128, 100)))
         return self._emit(kind, (source,), out, NoOptions())
 
@@ -298,15 +304,94 @@ class GraphBuilder:
         return self._emit("RESHAPE", (source, target), out, NoOptions())
 
 
+class WildBuilder(GraphBuilder):
+    """Draws zero points, weights, biases and scales at and near their ends, which saturates."""
+
+    def _factor(self, low: float, high: float) -> float:
+        if self.rng.random() < 0.4:
+            return super()._factor(low, high)
+        return float(np.sqrt(low * high) * 10.0 ** self.rng.uniform(-1.2, 1.2))
+
+    def _zero_point(self, activation: Activation) -> int:
+        if activation != "NONE" and self.rng.random() < 0.7:
+            return -128
+        if self.rng.random() < 0.7:
+            return int(self.rng.choice([-128, -127, -1, 0, 1, 126, 127]))
+        return int(self.rng.integers(-128, 128))
+
+    def _weights(self, shape: tuple[int, ...], axis: int, per_channel: bool) -> int:
+        made = super()._weights(shape, axis, per_channel)
+        tensor = self.tensors[made]
+        data, scales = tensor.data, tensor.scales
+        kind = self.rng.random()
+        if kind < 0.25:
+            data = np.where(self.rng.random(shape) < 0.5, -127, 127)
+        elif kind < 0.4:
+            data = np.full(shape, 127)
+        elif kind < 0.5:
+            data = np.where(self.rng.random(shape) < 0.9, 0, data)
+        if self.rng.random() < 0.6:
+            scales = scales * 10.0 ** self.rng.uniform(-2, 1, scales.shape)
+        self.tensors[made] = replace(
+            tensor, data=data.astype(np.int8), scales=scales.astype(np.float32)
+        )
+        return made
+
+    def _bias(self, source: int, weights: int, channels: int) -> int:
+        made = super()._bias(source, weights, channels)
+        if self.rng.random() < 0.3:
+            most = int(self.rng.choice([0, 2**20, 2**28]))
+            data = self.rng.integers(-most, most + 1, channels).astype(np.int32)
+            self.tensors[made] = replace(self.tensors[made], data=data)
+        return made
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What random networks draw from: sides and channels of the input, channels, windows."""
+
+    least_side: int
+    channels: tuple[int, ...]
+    most_outputs: int
+    kernels: tuple[int, ...]
+    most_stride: int
+    most_multiplier: int
+
+
+PLAIN = Sizes(5, (1, 2, 3, 4), 20, (1, 3, 3, 5), 2, 2)
+WILD = Sizes(1, (1, 2, 3, 4, 5, 7, 8, 16, 17), 36, (1, 2, 3, 3, 4, 5, 7), 3, 4)
+
+
 def random_graph(seed: int) -> Graph:
-    """A small random network: windows, skips, several outputs, sometimes a classifier head."""
+    """A small random network that the compiler takes; of odd seeds a wild one."""
+    for attempt in range(100):
+        graph = drawn_graph(seed + (attempt << 32), PLAIN if seed % 2 == 0 else WILD)
+        try:
+            lower(graph)
+        except VadgenError:  # scales that TensorFlow Lite Micro does not take either
+            continue
+        return graph
+    raise AssertionError(f"no attempt of seed {seed} is taken")
+
+
+def drawn_graph(seed: int, sizes: Sizes) -> Graph:
+    """A small random network: windows, skips, several outputs, sometimes a classifier head.
+
+    A wild one also joins branches, is odd in its sizes, and may draw scales that are refused.
+    """
     rng = np.random.default_rng(seed)
-    size = (int(rng.integers(5, 24)), int(rng.integers(5, 24)))
-    b = GraphBuilder(seed, (1, *size, int(rng.choice([1, 2, 3, 4]))))
+    wild = sizes is WILD
+    size = (int(rng.integers(sizes.least_side, 24)), int(rng.integers(sizes.least_side, 24)))
+    shape = (1, *size, int(rng.choice(sizes.channels)))
+    b = WildBuilder(seed, shape) if wild else GraphBuilder(seed, shape)
     x = b.input
     taps: list[int] = []
+    seen = [x]
     for _ in range(int(rng.integers(2, 8))):
-        x = _random_step(b, rng, x)
+        x = _random_step(b, rng, x, sizes)
+        if wild and rng.random() < 0.3:
+            x = _joined(b, rng, x, seen)
+        seen.append(x)
         if rng.random() < 0.3:
             taps.append(x)
     if rng.random() < 0.3:
@@ -317,21 +402,36 @@ def random_graph(seed: int) -> Graph:
     return b.graph(*outputs)
 
 
-def _random_step(b: GraphBuilder, rng: np.random.Generator, x: int) -> int:
+def _joined(b: GraphBuilder, rng: np.random.Generator, x: int, seen: list[int]) -> int:
+    """`x` with an earlier tensor of the same height and width, where there is one."""
+    others = [s for s in seen if s != x and b.shape(s)[:3] == b.shape(x)[:3]]
+    if not others:
+        return x
+    other = int(rng.choice(others))
+    if b.shape(other) != b.shape(x):
+        return b.concat(x, b.requantized(other, x))
+    kind = int(rng.integers(0, 3))
+    if kind == 2:
+        return b.maximum(x, b.requantized(other, x))
+    return b.mul(other, x) if kind else b.add(other, x)
+
+
+def _random_step(b: GraphBuilder, rng: np.random.Generator, x: int, sizes: Sizes) -> int:
     _, h, w, c = b.shape(x)
     activation: Activation = "RELU6" if rng.random() < 0.5 else "NONE"
     padding: Padding = "SAME" if rng.random() < 0.7 else "VALID"
-    kernel = (int(rng.choice([1, 3, 3, 5])), int(rng.choice([1, 3, 3, 5])))
+    kernel = (int(rng.choice(sizes.kernels)), int(rng.choice(sizes.kernels)))
     if kernel[0] > h or kernel[1] > w:
         padding = "SAME"
-    stride = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+    most = sizes.most_stride + 1
+    stride = (int(rng.integers(1, most)), int(rng.integers(1, most)))
     kind = rng.integers(0, 13)
     if kind == 0:
-        return b.conv(x, int(rng.integers(1, 20)), (1, 1), activation=activation)
+        return b.conv(x, int(rng.integers(1, sizes.most_outputs)), (1, 1), activation=activation)
     if kind == 1:
         return b.conv(
             x,
-            int(rng.integers(1, 20)),
+            int(rng.integers(1, sizes.most_outputs)),
             kernel,
             stride,
             padding,
@@ -340,7 +440,9 @@ def _random_step(b: GraphBuilder, rng: np.random.Generator, x: int) -> int:
             bias=bool(rng.random() < 0.8),
         )
     if kind in (2, 3):
-        multiplier = 2 if c < 8 and rng.random() < 0.2 else 1
+        multiplier = 1
+        if c < 8 and rng.random() < 0.2:
+            multiplier = int(rng.integers(2, sizes.most_multiplier + 1))
         return b.depthwise(x, kernel, stride, padding, activation, multiplier)
     if kind == 4:
         # An inverted residual: expand, depthwise, project, add.
@@ -348,7 +450,7 @@ def _random_step(b: GraphBuilder, rng: np.random.Generator, x: int) -> int:
         d = b.depthwise(e, (3, 3), activation="RELU6")
         return b.add(x, b.conv(d, c))
     if kind == 5:
-        k = (min(2, h), min(2, w))
+        k = (min(2, h), min(2, w)) if sizes is PLAIN else kernel
         return b.pool(x, bool(rng.random() < 0.5), k, (1, 1) if rng.random() < 0.5 else k, padding)
     if kind == 6:
         pads = [[int(v) for v in rng.integers(0, 2, 2)] for _ in range(2)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,58 @@ from vadgen import paths
 from vadgen.build import compiler
 from vadgen.build.vendor import VENDORS
 from vadgen.emit.model import write_model
-from vadgen.lower import Program
+from vadgen.lower import Program, lower
+from vadgen.model import Graph
 from vadgen.plan.planner import make_plan
+from vadgen.quant.oracle import run_tflm
+from vadgen.quant.tflite_writer import write_tflite
+from vadgen.ref.program import run_program
 
+PORTABLE, HOST = ("portable",), ("host", "portable")
 _DRIVER = Path(__file__).parent / "parity" / "many.c"
+
+
+def drawn_images(program: Program, count: int = 2) -> NDArray[np.int8]:
+    first = program.values[0]
+    shape = (count, first.rows, first.width, first.channels)
+    return np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
+
+
+def expected(graph: Graph, program: Program, images: NDArray[np.int8]) -> list[NDArray[np.int8]]:
+    """One (N, rows, width, channels) an output, from the reference, which equals TFLite Micro."""
+    runs = [run_program(program, x) for x in images]
+    outputs = [np.stack([run[o] for run in runs]) for o in program.outputs]
+    oracle = run_tflm(write_tflite(graph), images)
+    for i, output in enumerate(outputs):
+        theirs = np.stack([run[i] for run in oracle])
+        np.testing.assert_array_equal(output.reshape(-1), theirs.reshape(-1))
+    return outputs
+
+
+def check(
+    graphs: Sequence[Graph],
+    folder: Path,
+    sets: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]],
+) -> None:
+    """Compares C on this computer with the reference, and the reference with TFLite Micro.
+
+    Args:
+        graphs: small models.
+        folder: for everything that is made.
+        sets: kernel sets and flags of the compiler, by name.
+
+    Raises:
+        AssertionError: other bytes; or a sanitizer ended the program.
+    """
+    programs = [lower(g) for g in graphs]
+    images = [drawn_images(p) for p in programs]
+    wanted = [expected(*three) for three in zip(graphs, programs, images, strict=True)]
+    for name, (kernels, flags) in sets.items():
+        (folder / name).mkdir()
+        results = run_models(programs, images, kernels, flags, folder / name)
+        for i, (want, got) in enumerate(zip(wanted, results, strict=True)):
+            for output, (w, g) in enumerate(zip(want, got, strict=True)):
+                np.testing.assert_array_equal(g, w, f"{name}: graph {i}, output {output}")
 
 
 def run_models(

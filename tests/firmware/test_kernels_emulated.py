@@ -9,17 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import KERNELS, CaseBuilder, digest, load
-from emulated import run_plans
+from emulated import compare, run_plans
 from firmware_model import BOARDS, emulated, usable
 from graphs import random_graph
-from numpy.typing import NDArray
 from operators import KINDS, operator
 
 from vadgen import paths
-from vadgen.lower import Program, lower
+from vadgen.lower import lower
 from vadgen.model import Activation, Graph, Padding
 from vadgen.plan.planner import make_plan
-from vadgen.ref.program import run_program
 
 RELU6_SCALE = 0.02
 """Below 6 / 255, so that RELU6 ends where int8 does."""
@@ -78,28 +76,8 @@ def block(seed: int) -> Graph:
     return b.graph(b.conv(p, 6, activation="RELU6", scale=RELU6_SCALE))
 
 
-def drawn_images(program: Program, seed: int) -> NDArray[np.int8]:
-    """Noise, and an image of the extremes alone, which saturate most."""
-    first = program.values[0]
-    rng = np.random.default_rng(seed)
-    noise = rng.integers(-128, 128, (first.rows, first.width, first.channels))
-    extremes = rng.integers(0, 2, noise.shape) * 255 - 128
-    return np.stack([noise, extremes]).astype(np.int8)
-
-
 def check(board_id: str, graphs: Sequence[Graph], folder: Path, **limits: int | None) -> None:
-    """Compares with the reference; `limits` are the plan's."""
-    board = usable(board_id)
-    programs = [lower(graph) for graph in graphs]
-    images = [drawn_images(p, i) for i, p in enumerate(programs)]
-    plans = [make_plan(p, board.kernels, **limits) for p in programs]
-    results = run_plans(plans, images, board, folder)
-    for i, (program, xs, got) in enumerate(zip(programs, images, results, strict=True)):
-        for n, x in enumerate(xs):
-            values = run_program(program, x)
-            for output, outputs in zip(program.outputs, got, strict=True):
-                where = f"graph {i}, image {n}, {program.layers[output - 1].label}"
-                np.testing.assert_array_equal(values[output], outputs[n], where)
+    compare(usable(board_id), graphs, folder, **limits)
 
 
 @pytest.mark.parametrize("name", emulated("qemu_m55"))

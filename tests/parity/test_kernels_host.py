@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import numpy as np
 import pytest
 from cases import CaseBuilder
 from graphs import random_graph
-from many import run_models
-from numpy.typing import NDArray
+from many import HOST, PORTABLE, check, drawn_images, expected
 from operators import KINDS, operator
 
 from vadgen.build import compiler
@@ -19,49 +17,14 @@ from vadgen.build.emulator import run_host
 from vadgen.build.host import HostModel, compile_host, compile_host_exe
 from vadgen.emit.model import write_model
 from vadgen.kernels import select
-from vadgen.lower import Conv2d, Program, lower
+from vadgen.lower import Conv2d, lower
 from vadgen.model import Activation, Graph, Padding
 from vadgen.plan.planner import make_plan
 from vadgen.quant.oracle import run_tflm
 from vadgen.quant.tflite_reader import read_tflite
-from vadgen.quant.tflite_writer import write_tflite
 from vadgen.ref.program import run_program
 
-PORTABLE, HOST = ("portable",), ("host", "portable")
 BATCH = 25
-
-
-def drawn_images(program: Program, count: int = 2) -> NDArray[np.int8]:
-    first = program.values[0]
-    shape = (count, first.rows, first.width, first.channels)
-    return np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
-
-
-def expected(graph: Graph, program: Program, images: NDArray[np.int8]) -> list[NDArray[np.int8]]:
-    """One (N, rows, width, channels) an output, from the reference, which equals TFLite Micro."""
-    runs = [run_program(program, x) for x in images]
-    outputs = [np.stack([run[o] for run in runs]) for o in program.outputs]
-    oracle = run_tflm(write_tflite(graph), images)
-    for i, output in enumerate(outputs):
-        theirs = np.stack([run[i] for run in oracle])
-        np.testing.assert_array_equal(output.reshape(-1), theirs.reshape(-1))
-    return outputs
-
-
-def check(
-    graphs: Sequence[Graph],
-    folder: Path,
-    sets: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]],
-) -> None:
-    programs = [lower(g) for g in graphs]
-    images = [drawn_images(p) for p in programs]
-    wanted = [expected(*three) for three in zip(graphs, programs, images, strict=True)]
-    for name, (kernels, flags) in sets.items():
-        (folder / name).mkdir()
-        results = run_models(programs, images, kernels, flags, folder / name)
-        for i, (want, got) in enumerate(zip(wanted, results, strict=True)):
-            for output, (w, g) in enumerate(zip(want, got, strict=True)):
-                np.testing.assert_array_equal(g, w, f"{name}: graph {i}, output {output}")
 
 
 @pytest.mark.parametrize("first", range(0, 200, BATCH))
