@@ -1,8 +1,8 @@
-# make demo | test | test-all | lint | bench | clean; each sets up what it needs first.
+# make demo | test | test-all | test-graphs | lint | bench | clean; each sets up what it needs first.
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: demo test test-all lint bench clean setup
+.PHONY: demo test test-all test-graphs lint bench clean setup
 
 demo: setup
 	$(PYTHON) -m vadgen build --board qemu_m7
@@ -12,6 +12,12 @@ test: setup
 
 test-all: setup
 	$(PYTHON) -m pytest
+
+# make test-graphs FIRST=1000 COUNT=5000 CORE=qemu_m7; without CORE on this computer.
+FIRST ?= 1000
+COUNT ?= 1000
+test-graphs: setup
+	$(PYTHON) tools/draw_graphs.py $(FIRST) $(COUNT) $(if $(CORE),--core $(CORE))
 
 lint: setup
 	$(PYTHON) -m ruff check .

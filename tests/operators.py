@@ -83,7 +83,8 @@ def _group_conv(b: CaseBuilder, rng: Rng) -> int:
 
 def _depthwise(b: CaseBuilder, rng: Rng) -> int:
     few = b.shape(b.input)[3] < 8 and rng.random() < 0.3
-    return b.depthwise(b.input, multiplier=1 + few, **_window(b, rng, 7), **_weighted(b, rng))
+    multiplier = int(rng.integers(2, 5)) if few else 1
+    return b.depthwise(b.input, multiplier=multiplier, **_window(b, rng, 7), **_weighted(b, rng))
 
 
 def _expanded_depthwise(b: CaseBuilder, rng: Rng) -> int:

@@ -269,7 +269,7 @@ def per_channel_activation(subgraph: Any, model: Any) -> None:
     subgraph.tensors[3].quantization = subgraph.tensors[1].quantization
 
 
-CONV = "subgraph.operators[0]"
+CONV, DEPTHWISE = "subgraph.operators[0]", "subgraph.operators[2]"
 REFUSALS = {
     "float model": (set_type(0, "FLOAT32"), r"float model \(tensor 0 'image' is FLOAT32\)"),
     "uint8": (set_type(0, "UINT8"), "tensor of type UINT8"),
@@ -289,6 +289,10 @@ REFUSALS = {
     "dilation": (
         set_field(f"{CONV}.builtinOptions.dilationHFactor", 2),
         r"\(operator 0 CONV_2D\): dilation 2x1",
+    ),
+    "dilation of a depthwise convolution": (
+        set_field(f"{DEPTHWISE}.builtinOptions.dilationWFactor", 3),
+        r"DEPTHWISE_CONV_2D\): dilation 1x3",
     ),
     "tanh": (
         set_field(f"{CONV}.builtinOptions.fusedActivationFunction", 4),
