@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from cases import CaseBuilder
 from graphs import random_graph
+from many import check
 from operators import KINDS, operator
-from test_kernels_host import check
 from vendors import real_library, stand_in, vendor
 
 from vadgen.build import compiler
