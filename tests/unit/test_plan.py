@@ -8,6 +8,7 @@ import pytest
 from graphs import GraphBuilder, random_graph
 
 from vadgen.lower import Program, RowWindow, Value, lower
+from vadgen.plan import planner
 from vadgen.plan.explain import explain_plan
 from vadgen.plan.planner import (
     Plan,
@@ -125,6 +126,17 @@ def test_the_constants_that_cost_least_become_compact() -> None:
         if b.constant_bytes < a.constant_bytes
     ]
     assert smaller == ["08 DEPTHWISE_CONV_2D"]
+
+
+def test_cheap_constants_are_compact_only_where_flash_is_spared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = network()
+    fastest = make_plan(program, DSP).constant_bytes
+    monkeypatch.setattr(planner, "_BYTE_WORTH", 1 << 40)
+    least = least_constant_bytes(program, DSP)
+    assert make_plan(program, DSP, spares=True).constant_bytes == least
+    assert make_plan(program, DSP).constant_bytes == fastest > least
 
 
 def test_state_and_scratch_lie_beside_the_rows() -> None:

@@ -28,7 +28,7 @@ SIZES = (224, 160, 128, 96)
 
 # What a firmware takes beside the model, measured on qemu_m7 and rounded up: code of kernels,
 # schedule, port and start-up; the model's counters, a row of the input, the port's variables.
-CODE_BYTES = 26 * 1024
+CODE_BYTES = 28 * 1024
 OTHER_RAM_BYTES = 2 * 1024
 
 # What the ports beside the emulated one take more: bytes that came and are not read yet, handles.
@@ -49,7 +49,12 @@ def limited(board: Board, flash_bytes: int | None, ram_bytes: int | None) -> Boa
 
 
 def plan_for(
-    program: Program, board: Board, detector: Detector | None = None, *, fills: bool = False
+    program: Program,
+    board: Board,
+    detector: Detector | None = None,
+    *,
+    fills: bool = False,
+    spares: bool = False,
 ) -> Plan:
     """The plan for a board, whose flash the kernels share with the detector's tables.
 
@@ -58,12 +63,20 @@ def plan_for(
         board: with its memory as limited.
         detector: None for the network alone.
         fills: as for `make_plan`.
+        spares: as for `make_plan`.
     """
     sink, table_bytes = (None, 0) if detector is None else (detector.sink, detector.table_bytes)
-    return _plan(program, board, sink, table_bytes, fills)
+    return _plan(program, board, sink, table_bytes, fills, spares)
 
 
-def _plan(program: Program, board: Board, sink: Sink | None, table_bytes: int, fills: bool) -> Plan:
+def _plan(
+    program: Program,
+    board: Board,
+    sink: Sink | None,
+    table_bytes: int,
+    fills: bool,
+    spares: bool = False,
+) -> Plan:
     flash_bytes = board.flash_bytes - CODE_BYTES - table_bytes
     places = rooms(program, board)
     plans = []
@@ -71,7 +84,7 @@ def _plan(program: Program, board: Board, sink: Sink | None, table_bytes: int, f
         own = sink.state_bytes + (sink.scratch_bytes if apart else 0) if sink else 0
         ram_bytes = arena_budget(program, board, own)
         plans.append(
-            make_plan(program, board.kernels, sink, ram_bytes, flash_bytes, fills, apart=apart)
+            make_plan(program, board.kernels, sink, ram_bytes, flash_bytes, fills, spares, apart)
         )
     return min(plans, key=lambda plan: _slowness(plan, places))
 

@@ -115,7 +115,7 @@ def compile_model(
     target = out or Path("build") / f"{tflite.stem}-{board.id}"
     with staged(target) as work:
         progress.step("Plan rows and memory")
-        plan = plan_for(program, board, fills=ram_budget is not None)
+        plan = plan_for(program, board, fills=ram_budget is not None, spares=flash_budget is None)
         shutil.copyfile(tflite, work / "model.tflite")
         identity = make_identity(
             work, board, program, lambda x: reference_run(program, x.view(np.int8))

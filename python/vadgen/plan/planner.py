@@ -77,7 +77,7 @@ class Plan:
 # Speed may cost this much more memory than the smallest plan, or this share of its rows: the
 # application has a use for the rest, and planes of ever larger rows save ever less for a byte.
 _SPARE_BYTES, _SPARE_SHARE = 16 * 1024, 8
-# A byte of flash is spent on constants where it saves at least this many instructions an inference.
+# Where flash is to be spared, a byte of constants has to save so many instructions an inference.
 _BYTE_WORTH = 80
 _LITTLE_ROOM = 1024
 """Scratch of a kernel where memory is short."""
@@ -90,15 +90,15 @@ def make_plan(
     ram_bytes: int | None = None,
     flash_bytes: int | None = None,
     fills: bool = False,
+    spares: bool = False,
     apart: bool = False,
 ) -> Plan:
     """Plans a program for a board: few instructions within its memory.
 
     Planes make a plan faster and larger. It takes those that save most instructions for their
     bytes, while the arena stays within `ram_bytes` and near the smallest one that is possible.
-    Compact constants make it smaller and slower: it takes those that hardly cost instructions for
-    their bytes, and where flash is short the next cheapest. What cannot be kept to is come as near
-    to as can be.
+    Compact constants make it smaller and slower: where flash is short it takes those that cost
+    fewest instructions for their bytes. What cannot be kept to is come as near to as can be.
 
     Args:
         program: the integer layers.
@@ -107,11 +107,13 @@ def make_plan(
         ram_bytes: what the arena should fit, or None.
         flash_bytes: what the kernels' constants should fit, or None.
         fills: whether all of `ram_bytes` may be taken for speed.
+        spares: whether constants become compact where that hardly costs instructions, so that flash
+            is left for others.
         apart: whether scratch of the detector's steps lies in its own buffer, which may be in
             another memory, and not in the arena, where its time is shared.
     """
     draft = _Draft(program, kernels, sink, apart)
-    draft.compact = draft.compacted(flash_bytes)
+    draft.compact = draft.compacted(flash_bytes, spares)
     small = draft.plan({})
     if ram_bytes is not None and small.arena_bytes > ram_bytes:
         draft.room = _LITTLE_ROOM
@@ -229,10 +231,11 @@ class _Draft:
         pairs = enumerate(zip(self.kernels, self.program.layers, strict=True))
         return {i: k.compact(la, self.program) for i, (k, la) in pairs if k.compact is not None}
 
-    def compacted(self, limit: int | None) -> frozenset[int]:
-        """Layers to keep compact: the cheap ones, and so many that all constants fit `limit`."""
+    def compacted(self, limit: int | None, spares: bool) -> frozenset[int]:
+        """Layers to keep compact: the cheap ones if it spares, and so many that `limit` is kept."""
         possible = self.possible_compact()
-        cheap = {i for i, c in possible.items() if c.costs < _BYTE_WORTH * c.saves}
+        worth = _BYTE_WORTH if spares else 0
+        cheap = {i for i, c in possible.items() if c.costs <= worth * c.saves}
         if limit is None:
             return frozenset(cheap)
         total = self.constant_bytes - sum(possible[i].saves for i in cheap)
