@@ -262,7 +262,7 @@ class Recipe:
         "kernel sets, best first, such as cmsis_nn,dsp (default: the board's)",
     )
     flash_budget: int | None = _key(
-        None, _size(), "flash to fill, such as 512K (default: the board's)"
+        None, _size(), "flash to fill, such as 512K (default: what pays of the board's)"
     )
     ram_budget: int | None = _key(
         None, _size(), "RAM to fill, such as 192K (default: what pays of the board's)"

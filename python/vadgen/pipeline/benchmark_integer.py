@@ -115,8 +115,8 @@ def _firmware(
     shipped: Shipped, board: Board, recipe: Recipe, network: Network, picture: NDArray[np.uint8]
 ) -> _Firmware:
     """Plans the model, and compiles and counts it where the board's tools are here."""
-    fills = recipe.ram_budget is not None
-    plan = plan_for(shipped.program, board, shipped.detector, fills=fills)
+    fills, spares = recipe.ram_budget is not None, recipe.flash_budget is None
+    plan = plan_for(shipped.program, board, shipped.detector, fills=fills, spares=spares)
     check_plan(plan, shipped.detector, board, recipe, network)
     with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
         work = Path(name)

@@ -190,8 +190,8 @@ def _make(
     )
     shipped.save(work)
     expected = _Expected(shipped, model_digest(work).hex())
-    fills = recipe.ram_budget is not None
-    plan = plan_for(shipped.program, board, shipped.detector, fills=fills)
+    fills, spares = recipe.ram_budget is not None, recipe.flash_budget is None
+    plan = plan_for(shipped.program, board, shipped.detector, fills=fills, spares=spares)
     check_plan(plan, shipped.detector, board, recipe, network, region.mask)
     generated = write_generated(
         work,
