@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vadgen.units import show_bytes, show_count
+from vadgen.units import show_bytes, show_count, show_stack
 
 Object = Mapping[str, Any]
 
@@ -191,6 +191,19 @@ def _memory(obj: Object, paint: Paint, label: str, key: str) -> Iterator[str]:
         yield _more(paint.dim(line))
 
 
+def _stack_and_heap(obj: Object, paint: Paint) -> Iterator[str]:
+    """`stack` and `heap`, of a firmware that was compiled here."""
+    stack: Object | None = obj.get("stack")
+    if stack:
+        told = show_stack(stack["set_aside"], stack["bound"], stack["painted"])
+        yield _row(paint, "Stack", told)
+        if stack["reason"]:
+            yield _more(paint.dim(stack["reason"]))
+    heap: Sequence[str] | None = obj.get("heap")
+    if heap is not None:
+        yield _row(paint, "Heap", ", ".join(heap) or "none: no function of one is linked")
+
+
 def _instructions(obj: Object, paint: Paint) -> Iterator[str]:
     total = obj.get("instructions")
     if total is None:
@@ -328,7 +341,11 @@ def render_build(obj: Object, paint: Paint) -> list[str]:
         [*_detector(obj, paint), *_threshold(obj, paint)],
         _weighed(obj, paint),
         _parity(obj, paint),
-        [*_memory(obj, paint, "Flash", "flash"), *_memory(obj, paint, "RAM", "ram")],
+        [
+            *_memory(obj, paint, "Flash", "flash"),
+            *_memory(obj, paint, "RAM", "ram"),
+            *_stack_and_heap(obj, paint),
+        ],
         _instructions(obj, paint),
         _metrics(obj, paint),
         _notes(obj, paint),
@@ -401,6 +418,7 @@ def render_compile(obj: Object, paint: Paint) -> list[str]:
             *_memory(obj, paint, "Flash", "flash"),
             *_memory(obj, paint, "RAM", "ram"),
             *frame,
+            *_stack_and_heap(obj, paint),
         ],
         _instructions({**obj, "instructions_by": {}} if plan else obj, paint),
         _notes(obj, paint),
@@ -503,6 +521,7 @@ def render_size(obj: Object, paint: Paint) -> list[str]:
     return _blocks(
         ledger("flash"),
         ledger("ram"),
+        _stack_and_heap(obj, paint),
         _memories(obj),
         _bank(obj, paint),
         _banks(obj),

@@ -37,3 +37,10 @@ def show_count(n: int) -> str:
     if n < 10_000:
         return f"{n:,}"
     return f"{n / 1e3:,.1f} k" if n < 1_000_000 else f"{n / 1e6:,.2f} M"
+
+
+def show_stack(set_aside: int, bound: int | None, painted: int | None) -> str:
+    """The stack's use as measured, its bound, and what is set aside."""
+    used = "" if painted is None else f"{painted:,} bytes used, "
+    most = "no bound known" if bound is None else f"{bound:,} at most by the call graph"
+    return f"{used}{most}, of {set_aside:,}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,12 @@ def check_build(board: str, detector: tuple[str, ...], data: Path, out: Path, ca
     sizes = run_json(capfd, "size", out)
     assert sizes["flash_bytes"] == result["flash_bytes"] == sum(sizes["flash_by"].values())
     assert sizes["ram_bytes"] == sum(sizes["ram_by"].values()) > result["ram_bytes"]
+    stack, manifest = sizes["stack"], json.loads((out / "manifest.json").read_text())
+    assert 400 < stack["painted"] <= stack["bound"] < stack["set_aside"] == 4096
+    assert sizes["heap"] == manifest["heap"] == [] and manifest["stack"] == stack
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert f"{stack['painted']:,} bytes used, {stack['bound']:,} at most" in report
+    assert "a heap that are linked: none" in report
     if detector is not QUANTIZED:
         check_bank(detector is PATCHCORE, sizes, out, capfd)
 

@@ -44,6 +44,8 @@ def test_parts_are_told_apart(build: Build) -> None:
         "ram_budget": 1 << 20,
         "ram_by": sizes.ram,
         "memories": {},
+        "heap": [],
+        "stack": None,
     }
 
 

@@ -142,6 +142,19 @@ def test_the_search_of_a_bank_by_part() -> None:
     assert "search: patches 5.60 M · tables 28.80 M · scan 33.10 M" in text
 
 
+def test_stack_and_heap_of_a_firmware() -> None:
+    stack = {"set_aside": 4096, "bound": 1616, "path": [], "reason": "", "painted": 1580}
+    for show in (render.render_build, render.render_size):
+        text = joined(show({**BUILD, "stack": stack, "heap": []}, PLAIN))
+        assert "1,580 bytes used, 1,616 at most by the call graph, of 4,096" in text
+        assert "Heap          none" in text
+        stranger = {**stack, "bound": None, "painted": None, "reason": "a may call itself"}
+        text = joined(show({**BUILD, "stack": stranger, "heap": ["free", "malloc"]}, PLAIN))
+        assert "no bound known, of 4,096" in text and "a may call itself" in text
+        assert "Heap          free, malloc" in text
+        assert "Heap" not in joined(show(BUILD, PLAIN))
+
+
 def test_size_shows_the_memory_bank_and_others() -> None:
     bank = {
         "search": "pqnn",

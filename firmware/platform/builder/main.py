@@ -43,6 +43,8 @@ env.Append(
         "-ffunction-sections",
         "-fdata-sections",
         "-g",
+        # For each object a .ci file: its calls, and the stack of each function.
+        "-fcallgraph-info=su",
         # Paths of this machine stay out of the firmware.
         f"-ffile-prefix-map={env.subst('$PROJECT_DIR')}=.",
     ],

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +44,7 @@ class Symbol:
         size: bytes.
         is_function: code, else data.
         section: name of its section.
+        file: name of the source that alone knows it; "" for what all files share.
     """
 
     name: str
@@ -47,14 +52,22 @@ class Symbol:
     size: int
     is_function: bool
     section: str
+    file: str = ""
 
 
 @dataclass(frozen=True)
 class Image:
-    """Sections and symbols of a program, both in order of address."""
+    """A program.
+
+    Attributes:
+        sections: in order of address.
+        symbols: in order of address.
+        names: of all symbols, also of those that another file defines.
+    """
 
     sections: tuple[Section, ...]
     symbols: tuple[Symbol, ...]
+    names: frozenset[str]
 
     def address_of(self, name: str) -> int | None:
         """Address of a symbol, None when the program has none of that name."""
@@ -67,12 +80,40 @@ def read_elf(path: Path) -> Image:
     Raises:
         VadgenError: it cannot be read, or is not an ELF file.
     """
+    with _opened(path) as elf:
+        return _read(elf)
+
+
+def held_functions(path: Path, wanted: re.Pattern[str]) -> tuple[Symbol, ...]:
+    """Functions whose addresses objects with such names hold.
+
+    Raises:
+        VadgenError: as `read_elf`.
+    """
+    with _opened(path) as elf:
+        image = _read(elf)
+        thumb = elf.get_machine_arch() == "ARM"
+        pointers = {s.address | thumb: s for s in image.symbols if s.is_function}
+        sections = {section.name: section for section in image.sections}
+        found: dict[int, Symbol] = {}
+        for symbol in image.symbols:
+            if symbol.is_function or not wanted.fullmatch(symbol.name):
+                continue
+            start = symbol.address - sections[symbol.section].address
+            data = elf.get_section_by_name(symbol.section).data()[start : start + symbol.size]
+            words = struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])
+            found |= {word: pointers[word] for word in words if word in pointers}
+    return tuple(found.values())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
     try:
         with path.open("rb") as stream:
-            return _read(ELFFile(stream))
+            yield ELFFile(stream)
     except (OSError, ELFError) as error:
         raise VadgenError(f"{path} cannot be read as a firmware: {error}", "build again") from None
 
@@ -98,16 +139,23 @@ def _read(elf: Any) -> Image:
             )
     thumb = 1 if elf.get_machine_arch() == "ARM" else 0
     table = elf.get_section_by_name(".symtab")
-    symbols = []
+    symbols: list[Symbol] = []
+    every: set[str] = set()
+    file = ""
     for entry in table.iter_symbols() if table else ():
+        every.add(entry.name)
         kind, index = entry.entry.st_info.type, entry.entry.st_shndx
+        if kind == "STT_FILE":
+            file = entry.name.rpartition("/")[2]
         if kind in ("STT_FUNC", "STT_OBJECT") and index in names:
             is_function = kind == "STT_FUNC"
             address = entry.entry.st_value & ~(thumb if is_function else 0)
+            own = file if entry.entry.st_info.bind == "STB_LOCAL" else ""
             symbols.append(
-                Symbol(entry.name, address, entry.entry.st_size, is_function, names[index])
+                Symbol(entry.name, address, entry.entry.st_size, is_function, names[index], own)
             )
     return Image(
         tuple(sorted(sections, key=lambda section: section.address)),
         tuple(sorted(symbols, key=lambda symbol: (symbol.address, symbol.name))),
+        frozenset(every),
     )

@@ -98,6 +98,8 @@ def stack_high_water(
 ) -> int:
     """Bytes of stack that start-up and one inference used at most, read from a painted stack.
 
+    The outputs' rows and the cells are asked for, too: sending them is what goes deepest.
+
     Args:
         elf: firmware built for the board.
         board: a board with an emulator.
@@ -108,7 +110,8 @@ def stack_high_water(
         VadgenError: as `run`.
     """
     what = f"the firmware on {board.id}"
-    request = b"".join([*_image_frames(1, image, Want.NOTHING), encode(GetCounters(), 0)])
+    ends = encode(GetCells(1, 0, _ALL_CELLS), 0), encode(GetCounters(), 0)
+    request = b"".join([*_image_frames(1, image, Want.OUTPUTS), *ends])
     data = _exchange(qemu_command(elf, board), request, what, timeout)
     counters = [m for m in _messages(data, what) if isinstance(m, Counters)]
     return counters[0].stack_bytes

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vadgen.board import UNLIMITED, Board
 from vadgen.build.elf import Image, Section, read_elf
+from vadgen.build.stack import Stack, measure_stack
 from vadgen.errors import Exit, VadgenError
 
 # Names of objects by the part they belong to, the first that matches.
@@ -26,6 +27,12 @@ _RAM_PARTS = (
     ("link", re.compile(r"vad_session$")),
 )
 
+
+# What manages a heap: of C, of newlib, and C++'s operators new and delete.
+_HEAP = re.compile(
+    r"(malloc|calloc|realloc|free|memalign|aligned_alloc|posix_memalign|s?brk)"
+    r"|_((malloc|calloc|realloc|free|memalign|sbrk)_r|sbrk)|_Z(n[wa]|d[la])\w+"
+)
 
 _RAM_ORDER = ("arena", "detector", "frame", "state", "link", "stack", "other")
 
@@ -54,6 +61,8 @@ class Sizes:
         flash_budget: bytes that the board has, None without a budget.
         ram_budget: bytes that the board has, None without a budget.
         memories: the board's memories for data, where there are several.
+        heap: functions of a heap that are linked; a firmware of integers has none.
+        stack: what it takes at most, None where that is not the firmware's concern.
     """
 
     flash: Mapping[str, int]
@@ -61,6 +70,8 @@ class Sizes:
     flash_budget: int | None
     ram_budget: int | None
     memories: tuple[Memory, ...] = ()
+    heap: tuple[str, ...] = ()
+    stack: Stack | None = None
 
     @property
     def flash_bytes(self) -> int:
@@ -82,15 +93,18 @@ class Sizes:
             "ram_budget": self.ram_budget,
             "ram_by": dict(self.ram),
             "memories": {memory.name: memory.to_json() for memory in self.memories},
+            "heap": list(self.heap),
+            "stack": None if self.stack is None else asdict(self.stack),
         }
 
 
-def measure(elf: Path, board: Board) -> Sizes:
+def measure(elf: Path, board: Board, objects: Path | None = None) -> Sizes:
     """Flash and RAM of a firmware by part.
 
     Args:
         elf: firmware built for the board.
         board: gives the budgets.
+        objects: folder of the build's objects, for the bound of the stack.
 
     Raises:
         VadgenError: the file cannot be read as a firmware.
@@ -117,6 +131,8 @@ def measure(elf: Path, board: Board) -> Sizes:
         None if board.flash_bytes == UNLIMITED else board.flash_bytes,
         sum(region.size for region in board.data_regions) or None,
         _memories(board, held),
+        tuple(sorted(name for name in image.names if _HEAP.fullmatch(name.partition("@")[0]))),
+        None if objects is None else measure_stack(elf, objects, board),
     )
 
 
@@ -128,10 +144,11 @@ def _memories(board: Board, held: Mapping[str, Mapping[str, int]]) -> tuple[Memo
 
 
 def check_budget(sizes: Sizes, board: Board) -> None:
-    """Checks that a firmware fits its board.
+    """Checks that a firmware fits its board, its stack what is set aside, and that it has no heap.
 
     Raises:
-        VadgenError: DOES_NOT_FIT; says which memory, by how many bytes, and its largest part.
+        VadgenError: DOES_NOT_FIT; says which memory, by how many bytes, and its largest part. A
+            heap, where the firmware is all that runs.
     """
     for name, used, budget, by in (
         ("flash", sizes.flash_bytes, sizes.flash_budget, sizes.flash),
@@ -145,6 +162,19 @@ def check_budget(sizes: Sizes, board: Board) -> None:
                 "a smaller --input, a thinner --backbone or fewer channels need less",
                 Exit.DOES_NOT_FIT,
             )
+    stack = sizes.stack
+    if stack is not None and stack.bound is not None and stack.bound > stack.set_aside:
+        raise VadgenError(
+            f"the firmware does not fit {board.id}: its stack by {stack.bound - stack.set_aside:,} "
+            f"bytes ({stack.bound:,} of {stack.set_aside:,} set aside; {' > '.join(stack.path)})",
+            f"set a larger stack_bytes in boards/{board.id}.toml",
+            Exit.DOES_NOT_FIT,
+        )
+    if sizes.heap and board.is_in_project:
+        raise VadgenError(
+            f"the firmware for {board.id} has a heap: {', '.join(sizes.heap)}",
+            "firmware must not allocate: please report it, unless the project's C is yours",
+        )
 
 
 def _parts(

@@ -35,6 +35,7 @@ from vadgen.pipeline.compiler import (
     check_portable,
     drop_work,
     needs_tool,
+    proved,
     run_on_emulator,
     tflm_run,
     write_generated,
@@ -241,6 +242,7 @@ def _make(
         emulated = run_on_emulator(firmware.elf, board, shipped.program, images, detector=True)
         agreements["emulator"] = compare(reference, emulated)
         counts = count(firmware.elf, board, images[0])
+        firmware = firmware.painted(board, images[0])
         if counts.reason:
             said.append(f"instructions not counted: {counts.reason}")
     if firmware.missing is not None:
@@ -348,6 +350,7 @@ def _facts(made: Made) -> dict[str, Any]:
         "threshold": asdict(made.shipped.threshold),
         "data": {"name": made.dataset.name, "sha256": made.data_sha},
         "tools": tool_versions(board),
+        **proved(made.firmware.sizes),
     }
 
 

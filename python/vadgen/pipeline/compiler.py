@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vadgen.board import Board, load_board, with_kernels
 from vadgen.build.emulator import run as run_emulated
+from vadgen.build.emulator import stack_high_water
 from vadgen.build.flashing import keep_images
 from vadgen.build.host import KERNELS, HostModel, compile_host
 from vadgen.build.icount import Counts, count
@@ -82,6 +83,14 @@ class Firmware:
     sizes: Sizes | None
     missing: VadgenError | None
 
+    def painted(self, board: Board, image: NDArray[Any]) -> Firmware:
+        """The same with the stack that an inference on the emulator used."""
+        if self.elf is None or self.sizes is None or self.sizes.stack is None:
+            return self
+        used = stack_high_water(self.elf, board, image)
+        stack = replace(self.sizes.stack, painted=used)
+        return replace(self, sizes=replace(self.sizes, stack=stack))
+
 
 def compile_model(
     tflite: Path,
@@ -147,6 +156,7 @@ def compile_model(
                 reference, run_on_emulator(firmware.elf, board, program, images, detector=False)
             )
             counts = count(firmware.elf, board, images[0])
+            firmware = firmware.painted(board, images[0])
             if counts.total is None:
                 notes.append(f"instructions not counted: {counts.reason}")
         if firmware.missing is not None:
@@ -164,6 +174,7 @@ def compile_model(
                 "plan": table,
                 "model": {"name": tflite.name, "sha256": sha256_file(tflite)},
                 "tools": tool_versions(board),
+                **proved(sizes),
             },
         )
         drop_work(work)
@@ -274,7 +285,7 @@ def build_firmware(work: Path, board: Board, generated: Path) -> Firmware:
     kept = work / "firmware.elf"
     shutil.copyfile(elf, kept)
     kept.chmod(0o755)
-    sizes = measure(kept, board)
+    sizes = measure(kept, board, elf.parent)
     check_budget(sizes, board)
     return Firmware(kept, sizes, None)
 
@@ -308,6 +319,13 @@ def run_on_emulator(
     """The firmware on the board's emulator."""
     responses = run_emulated(elf, board, images, program.output_shapes, want_cells=detector)
     return from_responses(responses, detector)
+
+
+def proved(sizes: Sizes | None) -> dict[str, Any]:
+    """What the manifest says of heap and stack; nothing where the firmware was not compiled."""
+    if sizes is None:
+        return {}
+    return {key: value for key, value in sizes.to_json().items() if key in ("heap", "stack")}
 
 
 def drop_work(work: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vadgen import __version__
 from vadgen.board import UNLIMITED, Board
+from vadgen.build.size import Sizes
 from vadgen.build.tools import tool_versions
 from vadgen.data.dataset import LabelledImage
 from vadgen.data.images import image_size, load_mask, load_rgb
@@ -22,6 +23,7 @@ from vadgen.pipeline.evaluation import Evaluation, metrics_json
 from vadgen.recipe import to_toml
 from vadgen.report import html
 from vadgen.report.heatmap import outline, overlay, to_png
+from vadgen.units import show_stack
 
 if TYPE_CHECKING:
     from vadgen.pipeline.builder import Made
@@ -50,6 +52,7 @@ def _data(made: Made) -> html.ReportData:
         galleries=_galleries(made),
         flash=_memory("Flash", {} if sizes is None else sizes.flash, made.board.flash_bytes),
         ram=_memory("RAM", {} if sizes is None else sizes.ram, made.board.ram_bytes),
+        memory_notes=_memory_notes(sizes),
         bank=_bank(made),
         instructions=_instructions(made),
         parity=_parity(made),
@@ -147,6 +150,16 @@ def _outlined(photo: NDArray[np.uint8], item: LabelledImage, size: int) -> NDArr
 def _memory(name: str, parts: Mapping[str, int], budget: int) -> html.Memory:
     listed = tuple(html.Part(part, size) for part, size in parts.items())
     return html.Memory(name, None if budget == UNLIMITED else budget, listed)
+
+
+def _memory_notes(sizes: Sizes | None) -> tuple[str, ...]:
+    if sizes is None:
+        return ()
+    heap = f"Functions of a heap that are linked: {', '.join(sizes.heap) or 'none'}."
+    if sizes.stack is None:
+        return (heap,)
+    stack = sizes.stack
+    return f"Stack: {show_stack(stack.set_aside, stack.bound, stack.painted)}.", heap
 
 
 def _bank(made: Made) -> html.Bank | None:

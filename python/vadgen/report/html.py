@@ -283,6 +283,7 @@ class ReportData:
         recipe_toml: the recipe, to build the same again.
         provenance: versions, seed, digests.
         weighed: PatchCore's memory banks that were weighed, the chosen one first.
+        memory_notes: sentences below flash and RAM.
     """
 
     title: str
@@ -306,6 +307,7 @@ class ReportData:
     recipe_toml: str
     provenance: tuple[Fact, ...]
     weighed: tuple[Weighed, ...] = ()
+    memory_notes: tuple[str, ...] = ()
 
 
 # --- what the template places ---------------------------------------------------------------------
