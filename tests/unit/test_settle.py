@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from graphs import GraphBuilder
 
 from vadgen.backbones import load_backbone
 from vadgen.board import load_board
 from vadgen.errors import Exit, VadgenError
-from vadgen.pipeline.budget import limited, settle
+from vadgen.lower import RowWindow, lower
+from vadgen.pipeline import budget
+from vadgen.pipeline.budget import limited, sections, settle
 from vadgen.pipeline.students import untrained
+from vadgen.plan.memory import ARENA, DETECTOR
 from vadgen.recipe import PadimOptions, PatchcoreOptions, Recipe
+from vadgen.sink import Sink, SinkStep
 
 BOARD = load_board("qemu_m4")
 NETWORK = load_backbone("tiny", weights=None, width=1.0, seed=0)
@@ -65,3 +70,16 @@ def test_options_that_contradict_each_other() -> None:
     with pytest.raises(VadgenError, match="10 candidates") as caught:
         settle(wrong, BOARD, NETWORK)
     assert caught.value.code is Exit.INPUT
+
+
+def test_scratch_of_a_detector_lies_apart_where_the_rows_then_fit_faster_memory() -> None:
+    """The F405 has 64 KiB of fast memory and 128 KiB of other."""
+    board = load_board("stm32f405")
+    b = GraphBuilder(2, (1, 32, 32, 3))
+    program = lower(b.graph(b.conv(b.input, 16, (3, 3), (2, 2))))
+    search = SinkStep("search", (0,), (RowWindow(),), 16, scratch_bytes=3000)
+    for scratch, places in ((3000, (".vad_fast", ".vad_fast")), (100_000, (".vad_fast", ""))):
+        sink = Sink((replace(search, scratch_bytes=scratch),), 500)
+        plan = budget._plan(program, board, sink, 0, False)
+        assert (plan.apart is None) == (scratch == 3000)
+        assert sections(plan, board) == dict(zip((ARENA, DETECTOR), places, strict=True))
