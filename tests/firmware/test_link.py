@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
+import struct
 import subprocess
+import threading
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from link_line import (
     LIBRARY,
@@ -33,6 +39,7 @@ from vadgen.link import messages as m
 from vadgen.link import patterns
 from vadgen.link.device import Device
 from vadgen.link.frames import Frame, FrameReader, decode, encode, stuff, unstuff
+from vadgen.link.port import Port
 from vadgen.link.response import Response
 
 CORPUS = Path(__file__).parent / "link" / "corpus"
@@ -463,6 +470,92 @@ def test_a_line_on_which_no_image_comes_through_is_an_error(session: CSession) -
     line.up = up
     with pytest.raises(VadgenError, match="the image was lost 4 times"):
         Device(line, clock=line.clock).score(image(0))
+
+
+class Babbler:
+    """A device that answers with whatever it likes, as long as it has something to say."""
+
+    name = "line"
+
+    def __init__(self, answers: list[m.Message]) -> None:
+        self.answers = answers
+        self.now = 0.0
+        self._come: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Answers each request, with the image's number in place of any other."""
+        for frame in frames(data):
+            if self.answers:
+                answer = self.answers.pop()
+                if hasattr(answer, "job") and hasattr(frame.message, "job"):
+                    answer = replace(answer, job=frame.message.job)
+                self._come.append(encode(answer, frame.sequence))
+
+    def read(self, seconds: float) -> bytes:
+        """What has come, or the time is over."""
+        self.now += 1e-4 if self._come else seconds
+        return self._come.pop(0) if self._come else b""
+
+
+def any_message(kind: type[m.Message]) -> st.SearchStrategy[m.Message]:
+    """Any values for the fields of a kind."""
+    values: dict[str, st.SearchStrategy[Any]] = {}
+    for field in m.LAYOUTS[kind].fields:
+        if field.type.name == "char":
+            values[field.name] = st.text(max_size=4)
+        elif field.type.count:
+            values[field.name] = st.binary(min_size=field.type.count, max_size=field.type.count)
+        else:
+            most = 2 ** (8 * struct.calcsize(f"<{field.type.code}")) - 1
+            values[field.name] = st.sampled_from([0, 1, 6, 11]) | st.integers(0, most)
+    if rest := m.LAYOUTS[kind].rest:
+        values[rest] = st.binary(max_size=40)
+    return st.builds(kind, **values)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.one_of(*map(any_message, m.MESSAGES)), max_size=40))
+@example([m.Refused(m.Code.JOB, m.GetCounters.KIND, 0)] * 6)
+def test_whatever_a_device_says_is_an_answer_or_an_error(said: list[m.Message]) -> None:
+    line = Babbler(list(said))
+    device = Device(line, clock=lambda: line.now)
+    for ask in (
+        device.hello,
+        device.counters,
+        lambda: device.self_test(0),
+        lambda: device.set_threshold(1),
+        lambda: device.score(image(0), OUTPUT_SHAPES),
+        lambda: device.score(image(0)),
+    ):
+        try:
+            assert ask() is not None
+        except VadgenError as error:
+            assert error.message.startswith("line") and error.hint
+
+
+def test_a_session_over_a_terminal(session: CSession) -> None:
+    """A device file as of a serial adapter: all bytes go through unchanged, both ways."""
+    ours, theirs = os.openpty()
+
+    def run() -> None:
+        with contextlib.suppress(OSError):  # the end of the line
+            while data := os.read(ours, 4096):
+                answers = memoryview(session.take(data))
+                while answers:
+                    answers = answers[os.write(ours, answers) :]
+
+    thread = threading.Thread(target=run)
+    with Port(os.ttyname(theirs)) as line:
+        os.close(theirs)
+        thread.start()
+        device = Device(line)
+        assert device.hello().board == "by hand"
+        for seed in range(3):
+            check(device.score(image(seed), OUTPUT_SHAPES), image(seed))
+        assert device.counters().damaged == 0
+    thread.join(10)
+    os.close(ours)
+    assert not thread.is_alive()
 
 
 # --- the fuzzer's corpus --------------------------------------------------------------------------

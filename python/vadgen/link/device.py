@@ -271,7 +271,7 @@ class Device:
                         "build the firmware again and flash it",
                     )
                 if isinstance(message, Refused):
-                    self._check_refusal(message, frame.sequence in sent)
+                    self._check_refusal(message, frame.sequence in sent, of is not None)
                     if message.code in _NOISE and heeds_noise:
                         heeds_noise = False
                         break
@@ -282,11 +282,11 @@ class Device:
                 wait = min(2 * wait, GREATEST_WAIT)
         raise self._silent(give_up)
 
-    def _check_refusal(self, refused: Refused, is_ours: bool) -> None:
+    def _check_refusal(self, refused: Refused, is_ours: bool, of_image: bool = True) -> None:
         """Raises unless the refusal answers something else or tells of noise."""
         if refused.code in _NOISE or not is_ours:
             return
-        if refused.code in (Code.JOB, Code.UNFINISHED):
+        if of_image and refused.code in (Code.JOB, Code.UNFINISHED):
             raise _JobLost
         raise VadgenError(
             f"{self._line.name}: {refusal(refused)} (detail {refused.detail})",
