@@ -43,8 +43,6 @@ env.Append(
         "-ffunction-sections",
         "-fdata-sections",
         "-g",
-        # For each object a .ci file: its calls, and the stack of each function.
-        "-fcallgraph-info=su",
         # Paths of this machine stay out of the firmware.
         f"-ffile-prefix-map={env.subst('$PROJECT_DIR')}=.",
     ],
@@ -53,11 +51,13 @@ env.Append(
 )
 if startup:
     env.Append(
+        # For each object a .ci file: its calls, and the stack of each function.
+        CCFLAGS=["-fcallgraph-info=su"],
         LINKFLAGS=[
             "-nostartfiles",
             f"-Wl,-Map={from_project(Path(env.subst('$BUILD_DIR')) / 'firmware.map')}",
             *(f"-Wl,--defsym={name}={value:#x}" for name, value in symbols.items()),
-        ]
+        ],
     )
     env.Replace(LDSCRIPT_PATH=from_project(here / startup / "link.ld"))
     for folder in ("common", startup):
