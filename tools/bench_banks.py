@@ -4,11 +4,12 @@
                                 [--most N]
 
 For each cap on the whole bank (codes, codebooks, rotation, look-up tables) every kind is made as
-large as the cap, the board's memory and the instruction budget allow, all from one coreset, and
-scored on the labelled pictures; `float` is the same rows unquantized. `auto` marks the kind that a
-build would take: it is chosen without any label. Rows of other sets, backbones and caps stay.
-At most N labelled pictures are scored, drawn with the seed. Selected rows and scores stay in the
-cache, so that a run that was stopped goes on.
+large as the cap, the board's memory and the instruction budget allow, as a build weighs it, all
+from one coreset, and scored on the labelled pictures; `float` is the same rows unquantized. `auto`
+marks the kind that a build would take: it is chosen without any label. Instructions are those that
+a build counts on held-out pictures. Rows of other sets, backbones and caps stay. At most N labelled
+pictures are scored, drawn with the seed. Selected rows and scores stay in the cache, so that a run
+that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -33,11 +34,10 @@ from vadgen.board import load_board  # noqa: E402
 from vadgen.detectors import patchcore, picker  # noqa: E402
 from vadgen.detectors.coreset import BatchedCoreset  # noqa: E402
 from vadgen.pipeline.backbone import features, make_backbone, open_network  # noqa: E402
-from vadgen.pipeline.budget import bank_limits  # noqa: E402
 from vadgen.pipeline.cache import Outputs, remembered  # noqa: E402
 from vadgen.pipeline.calibrate import batches_of, fitted_on  # noqa: E402
 from vadgen.pipeline.data import open_dataset  # noqa: E402
-from vadgen.pipeline.detector import bank_given, patchcore_options  # noqa: E402
+from vadgen.pipeline.detector import patchcore_options  # noqa: E402
 from vadgen.pipeline.manifest import sha256_text  # noqa: E402
 from vadgen.pipeline.pick import choose_bank  # noqa: E402
 from vadgen.progress import open_progress  # noqa: E402
@@ -84,24 +84,21 @@ def measure(recipe: Recipe, caps: list[int], most: int) -> Iterator[Line]:
         sha256_text(key, str(base)),
         lambda: _rows(train, fitted_on(len(dataset.train), recipe), geometry, recipe),
     )
-    weighed: list[tuple[int, patchcore.Options, bool]] = []
+    weighed: list[tuple[int, picker.Judged, bool]] = []
     for cap in caps:
         capped = replace(recipe, patchcore=replace(recipe.patchcore, bank_bytes=cap))
-        limits = bank_limits(backbone.program, board, capped)
-        taken = choose_bank(capped, board, backbone, dataset.train, train, None, key, progress)[1][
-            0
-        ].options
-        for option in picker.fitting(geometry, bank_given(capped.patchcore), limits, base):
-            weighed.append((cap, option, option == taken))
-    floats = _float_scores(test, rows, {o.n_codes for _, o, _ in weighed}, geometry)
+        banks = choose_bank(capped, board, backbone, dataset.train, train, None, key, progress)[1]
+        weighed += [(cap, bank, i == 0) for i, bank in enumerate(banks)]
+    sizes = {bank.options.n_codes for _, bank, _ in weighed}
+    floats = _float_scores(test, rows, sizes, geometry)
 
     def score(option: patchcore.Options) -> float:
         tables = patchcore.freeze(rows[: option.n_codes], geometry, option, recipe.seed)
         batches = batches_of(test, np.arange(len(labels)))
         return _auroc(np.concatenate([tables.score(batch)[1] for batch in batches]), labels)
 
-    for cap, option, is_taken in weighed:
-        n = option.n_codes
+    for cap, bank, is_taken in weighed:
+        option, n = bank.options, bank.options.n_codes
         scored = remembered(
             "bench_banks", sha256_text(key, str(option), str(most)), partial(score, option)
         )
@@ -113,8 +110,8 @@ def measure(recipe: Recipe, caps: list[int], most: int) -> Iterator[Line]:
             option.title,
             "auto" if is_taken else "",
             n,
-            patchcore.ledger(geometry, option).bank_bytes,
-            patchcore.instructions(geometry, option),
+            bank.bank_bytes,
+            bank.instructions,
             round(_auroc(floats[n], labels), 4),
             round(scored, 4),
         )

@@ -76,7 +76,7 @@ class Row:
         patches: of these, to make the patches.
         tables: to make look-up tables.
         scan: all the rest.
-        estimate: what `patchcore.instructions` says beforehand.
+        estimate: what `patchcore.instructions` says of what the search looked at.
         plain: of the plain loop, without the patches; empty where there is none.
         plain_tables: of these, to make the tables.
         share: tables and scan over the plain loop.
@@ -157,7 +157,7 @@ def measure(scene: Scene, options: Options, board: Board) -> Row:
         parts["patches"],
         parts["tables"],
         searched - parts["tables"],
-        instructions(scene.geometry, options),
+        instructions(scene.geometry, options, looked),
         whole,
         None if plain is None else search_parts(plain)["tables"],
         None if whole is None else round(searched / whole, 4),

@@ -294,6 +294,11 @@ def test_wrong_weights_are_refused(tmp_path: Path) -> None:
     refused("empty.pth", b"", "neither a PyTorch|cannot be read")
     refused("cut.pth", good[: len(good) // 2], "neither a PyTorch|cannot be read")
     assert "--width" in refused("wide.pth", good, "has shape", width=0.5).hint
+    damaged = TorchvisionLike(0.35).state_dict()
+    damaged["features.0.0.weight"][0, 0, 0, 0] = float("nan")
+    buffer = io.BytesIO()
+    torch.save(damaged, buffer)
+    refused("nan.pth", buffer.getvalue(), "0.weight' holds values that are not", width=0.35)
     buffer = io.BytesIO()
     torch.save({"state_dict": {"layer": torch.zeros(3)}}, buffer)
     refused("nested.pth", buffer.getvalue(), "has no 'features.0.0.weight'")

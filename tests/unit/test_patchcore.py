@@ -16,6 +16,7 @@ from vadgen.detectors.coreset import BatchedCoreset
 from vadgen.detectors.patchcore import (
     Options,
     Outputs,
+    PatchcoreTables,
     add_batches,
     code,
     features,
@@ -27,8 +28,9 @@ from vadgen.detectors.patchcore import (
     options_of,
     patch_multiplier,
 )
-from vadgen.detectors.picker import MOST_NOISE, Given, Limits, is_open, pick
+from vadgen.detectors.picker import LEAST_CODES, MOST_NOISE, Given, Limits, is_open, pick
 from vadgen.errors import Exit, VadgenError
+from vadgen.looked import Looked
 from vadgen.lower import Value
 from vadgen.ref.patch import Patch, patches
 from vadgen.ref.patchcore import queries, to_scores
@@ -116,13 +118,14 @@ def test_integer_distances_follow_real_ones() -> None:
     "options",
     [
         Options("flat", 200, bits=8),
+        Options("flat", 100, bits=8, reweight=True),
         Options("flat", 60, bits=4),
         Options("adc", 260, n_subspaces=6, bits=8),
         Options("adc", 100, n_subspaces=6, bits=8, n_centroids=64),
         Options("adc", 60, n_subspaces=16, bits=4),
         Options("adc", 60, n_subspaces=12, bits=4, rotate=True),
         Options("adc", 60, n_subspaces=12, bits=4, small_tables=True),
-        Options("pqnn", 60, n_subspaces=12, bits=4, n_candidates=9),
+        Options("pqnn", 60, n_subspaces=12, bits=4, n_candidates=9, reweight=True),
     ],
 )
 def test_ledger_counts_what_is_printed(options: Options) -> None:
@@ -132,7 +135,9 @@ def test_ledger_counts_what_is_printed(options: Options) -> None:
     words = 0 if printed.codewords is None else printed.codewords.nbytes
     count = ledger(tables.geometry, options)
     turns = sum(t.weights.nbytes + t.bias.nbytes for t in printed.rotations)
-    assert count.flash_bytes == words + turns + sum(part.rows.nbytes for part in printed.parts)
+    weighing = 0 if printed.reweight is None else printed.powers.nbytes
+    rows = sum(part.rows.nbytes for part in printed.parts)
+    assert count.flash_bytes == words + turns + weighing + rows
     assert count.table_bytes + count.heap_bytes == 4 * printed.table_words
     sink = tables.sink
     assert count.ram_bytes == sink.state_bytes + sink.scratch_bytes
@@ -221,9 +226,25 @@ def test_fit_refuses_what_cannot_be() -> None:
 LIMITS = Limits(flash_bytes=14_000, ram_bytes=60_000, instructions=10**9)
 
 
+def count_as_if_plain(tables: PatchcoreTables, outputs: Outputs) -> Looked:
+    """All rows of the bank, for each cell."""
+    seen = len(outputs[0]) * int(tables.geometry.inside.sum()) * tables.bank.n_codes
+    return Looked(rows=seen, kept=seen, look_ups=10 * seen)
+
+
 def choose(given: Given, limits: Limits = LIMITS) -> tuple[Options, ...]:
     train, normals, painted = images(24, 0), images(6, 1), images(6, 2, spot=True)
-    weighed = pick(lambda: once(train), normals, painted, VALUES, given, limits, Options(), seed=0)
+    weighed = pick(
+        lambda: once(train),
+        normals,
+        painted,
+        VALUES,
+        given,
+        limits,
+        Options(),
+        seed=0,
+        count=count_as_if_plain,
+    )
     for j in weighed:
         assert j.flash_bytes <= limits.flash_bytes
         assert j.ram_bytes <= limits.ram_bytes
@@ -274,6 +295,21 @@ def test_the_picker_says_what_is_missing() -> None:
         choose(Given(), replace(LIMITS, instructions=1000))
 
 
+def test_what_was_counted_keeps_to_the_budget() -> None:
+    """A bank that costs too much loses rows; where none is left, a firm budget is an error."""
+    given = Given(search="adc", bits=4, rotate=False)
+    free = {o.n_subspaces: o.n_codes for o in choose(given)}
+    weighed = choose(given, replace(LIMITS, instructions=2_500_000))
+    assert weighed
+    assert all(o.n_codes < free[o.n_subspaces] for o in weighed)
+    tight = replace(LIMITS, instructions=1_200_000)
+    assert [o.n_codes for o in choose(given, tight)] == [LEAST_CODES]
+    with pytest.raises(VadgenError, match="the cheapest asked for, 256 rows, .* instr") as caught:
+        choose(given, replace(tight, firm=True))
+    assert caught.value.code is Exit.DOES_NOT_FIT
+    assert "--instructions" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("given", "message", "hint"),
     [
@@ -305,9 +341,20 @@ def test_patches_that_cannot_be_picked_from() -> None:
             LIMITS,
             Options(),
             seed=0,
+            count=count_as_if_plain,
         )
     with pytest.raises(VadgenError, match="0 patches"):
-        pick(lambda: iter(()), normals, normals, VALUES, Given(), LIMITS, Options(), seed=0)
+        pick(
+            lambda: iter(()),
+            normals,
+            normals,
+            VALUES,
+            Given(),
+            LIMITS,
+            Options(),
+            seed=0,
+            count=count_as_if_plain,
+        )
 
 
 @pytest.mark.parametrize("trim", [0.0, 0.1])

@@ -10,9 +10,10 @@ from bank_cases import load_banks
 from patchcore_host import render
 
 from vadgen.benchmark.pq_sweep import float_distances, two_phase
-from vadgen.build.search import Looked, count_search
+from vadgen.build.search import count_search
 from vadgen.detectors.patchcore import Options, fit
 from vadgen.detectors.pq import PqBank
+from vadgen.looked import Looked
 from vadgen.lower import Value
 from vadgen.ref.pq_search import adc, pqnn
 

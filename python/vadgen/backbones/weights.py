@@ -220,7 +220,7 @@ def lookup(arrays: Arrays, key: str, shape: tuple[int, ...], file: str) -> NDArr
     """One array of a weights file.
 
     Raises:
-        VadgenError: it is missing or has another shape.
+        VadgenError: it is missing, has another shape or values that are not finite.
     """
     if key not in arrays:
         raise VadgenError(
@@ -232,7 +232,13 @@ def lookup(arrays: Arrays, key: str, shape: tuple[int, ...], file: str) -> NDArr
             f"weights file {file}: '{key}' has shape {arrays[key].shape}, expected {shape}",
             "give the weights of this network and width (--width)",
         )
-    return np.asarray(arrays[key], np.float32)
+    values = np.asarray(arrays[key], np.float32)
+    if not np.isfinite(values).all():
+        raise VadgenError(
+            f"weights file {file}: '{key}' holds values that are not finite",
+            "the file is damaged, or its training diverged: take another",
+        )
+    return values
 
 
 def read_weights(path: Path) -> Arrays:

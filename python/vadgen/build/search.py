@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +13,10 @@ from numpy.typing import NDArray
 
 from vadgen import paths
 from vadgen.build import compiler
+from vadgen.looked import Looked
 from vadgen.sink import Sink
 
 _FLAGS = (*compiler.FAST, "-DVAD_PQ_COUNTING=1")
-
-
-@dataclass(frozen=True)
-class Looked:
-    """What a search looked at over all images.
-
-    Attributes:
-        look_ups: entries of look-up tables that were read.
-        table_entries: distances to centroids that the tables were made of.
-        direct: distances to centroids that were computed without a table.
-    """
-
-    look_ups: int
-    table_entries: int
-    direct: int
 
 
 def count_search(
@@ -67,7 +53,7 @@ def count_search(
     run.restype = None
     count = len(images[0])
     cells = np.zeros((count, *cell_shape), np.uint32)
-    counted = np.zeros(3, np.uint64)
+    counted = np.zeros(len(fields(Looked)), np.uint64)
     memory, scratch, maps = (
         np.zeros(-(-size // 4), np.uint32)
         for size in (sink.state_bytes, sink.scratch_bytes, sink.made_bytes)
@@ -79,5 +65,4 @@ def count_search(
             *(ctypes.c_void_p(buffer.ctypes.data) for buffer in (memory, scratch, maps, cells[i])),
             ctypes.c_void_p(counted.ctypes.data),
         )
-    look_ups, table_entries, direct = (int(n) for n in counted)
-    return cells, Looked(look_ups, table_entries, direct)
+    return cells, Looked(*counted.tolist())

@@ -6,7 +6,7 @@ import itertools
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vadgen.detectors.coreset import BatchedCoreset, check_finite
 from vadgen.detectors.pq import LIMIT, Bank, FlatBank, PqBank, check_sizes, pack, quantize
 from vadgen.errors import VadgenError
+from vadgen.looked import Looked
 from vadgen.lower import RowWindow, Value
 from vadgen.ref.patch import Patch, window_sums
 from vadgen.ref.patchcore import (
@@ -716,6 +717,7 @@ class Ledger:
     Attributes:
         codeword_bytes, code_bytes: flash: codebooks, and codes or int8 rows.
         rotation_bytes: flash: weights and biases of the rotation.
+        power_bytes: flash: the re-weighting's powers of two.
         table_bytes: RAM: look-up tables.
         heap_bytes: RAM: candidates of "pqnn", the rows' distances in the first level, the query's
             own decoded code.
@@ -732,6 +734,7 @@ class Ledger:
     codeword_bytes: int
     code_bytes: int
     rotation_bytes: int
+    power_bytes: int
     table_bytes: int
     heap_bytes: int
     list_bytes: int
@@ -742,12 +745,12 @@ class Ledger:
 
     @property
     def flash_bytes(self) -> int:
-        """Codebooks, codes and rotation."""
-        return self.codeword_bytes + self.code_bytes + self.rotation_bytes
+        """Codebooks, codes, rotation and powers."""
+        return self.codeword_bytes + self.code_bytes + self.rotation_bytes + self.power_bytes
 
     @property
     def bank_bytes(self) -> int:
-        """Codebooks, codes, rotation, tables and candidates: the bank, wherever it lies."""
+        """What lies in flash, tables and candidates: the bank, wherever it lies."""
         return self.flash_bytes + self.table_bytes + self.heap_bytes
 
     @property
@@ -771,6 +774,7 @@ def ledger(geometry: Geometry, options: Options) -> Ledger:
         codeword_bytes=0 if options.is_flat8 else options.centroids * dims,
         code_bytes=n * sum(row_bytes),
         rotation_bytes=sum(v.dims * (v.dims + 4) for v in levels) if options.rotate else 0,
+        power_bytes=powers().nbytes if options.reweight else 0,
         table_bytes=0
         if options.is_flat8
         else (128 if options.small_tables else 1024) * max(row_bytes),
@@ -810,19 +814,22 @@ def level_row_bytes(geometry: Geometry, options: Options) -> tuple[int, ...]:
     return tuple(-(-(b - a) * options.bits // 8) for a, b in itertools.pairwise(ends))
 
 
-# Instructions on a Cortex-M7, measured with `-O2`: a look-up, two look-ups of a byte in small
-# tables, a sum of two tables' entries, what a row costs beside its look-ups, a value of a flat row,
-# a value of a patch, a weight of a rotation and a value that it makes; and the shares of rows that
-# each finer level still looks at, and of such a row's codes that it looks at, seen on real parts.
-_LOOK_UP = 5.5
-_SMALL_LOOK_UPS = 10.0
-_SUM = 3.0
-_ROW = 25.0
-_VALUE = 3.4
+# Instructions on a Cortex-M7, measured with `-O2` and fitted to 30 counts on `transistor` and the
+# demo set, which they give within 8 %: a look-up, two look-ups of a byte in small tables, a sum of
+# two tables' entries, what a row costs beside its look-ups and when it is kept, a value of a flat
+# row, a value of a patch, a weight of a rotation and a value of what it makes.
+_LOOK_UP = 4.6
+_SMALL_LOOK_UPS = 10.2
+_SUM = 5.2
+_ROW = 39.0
+_KEPT = 17.0
+_VALUE = 4.6
 _PATCH = 78.0
 _WEIGHT = 3.5
 _ROTATED = 20.0
-_STILL = 0.15
+# A guess, that of an easy part: the share of the rows that each finer level still looks at, and the
+# share of such a row that it looks at before it gives the row up.
+_STILL = 0.05
 _VISITED = 0.2
 
 
@@ -833,40 +840,56 @@ def _centroid_cost(sub_dims: int) -> float:
 
 def _direct_cost(sub_dims: int) -> float:
     """Instructions of the same distance without a table, for one code of a row."""
-    return 14.0 * (sub_dims // 4) + 7.0 * (sub_dims % 4) + 35.0
+    return 16.0 * (sub_dims // 4) + 8.0 * (sub_dims % 4) + 40.0
 
 
-def instructions(geometry: Geometry, options: Options) -> int:
-    """Estimate of the detector's instructions for one image on a Cortex-M7."""
-    n = options.n_codes
+def instructions(geometry: Geometry, options: Options, looked: Looked | None = None) -> int:
+    """Instructions of the detector for one image on a Cortex-M7.
+
+    Args:
+        geometry: of `lay_out`.
+        options: the bank's kind and sizes.
+        looked: what the search looks at in an image; None for a guess, that of an easy part.
+    """
     counts = [int(inside.sum()) for inside in geometry.covering()]
     dims = [level.dims for level in geometry.levels]
     total = sum(_PATCH * c * d for c, d in zip(counts, dims, strict=True))
     if options.rotate:
         turns = (_WEIGHT * d**2 + _ROTATED * d for d in dims)
         total += sum(c * turn for c, turn in zip(counts, turns, strict=True))
-    share = 1.0
-    for cells, row_bytes in zip(counts, level_row_bytes(geometry, options), strict=True):
-        rows = n * share
+    looked = _guess(geometry, options) if looked is None else looked
+    total += _ROW * looked.rows + _KEPT * looked.kept + _SUM * looked.sums
+    total += looked.look_ups * (_SMALL_LOOK_UPS / 2 if options.small_tables else _LOOK_UP)
+    if options.is_flat8:
+        return round(total + _VALUE * looked.values)
+    sub_dims = geometry.dims // options.subspaces(geometry.dims)
+    total += looked.table_entries * _centroid_cost(sub_dims)
+    return round(total + looked.direct * _direct_cost(sub_dims))
+
+
+def _guess(geometry: Geometry, options: Options) -> Looked:
+    """What the search of an easy part looks at."""
+    guess = Looked()
+    left = float(options.n_codes)
+    row_bytes = level_row_bytes(geometry, options)
+    for index, inside in enumerate(geometry.covering()):
+        cells, codes = int(inside.sum()), row_bytes[index] * 8 // options.bits
+        seen = cells * left * row_bytes[index] * (1.0 if index == 0 else _VISITED)
+        made = Looked(rows=round(cells * left))
         if options.is_flat8:
-            total += cells * rows * (_VALUE * row_bytes + _ROW)
+            made = replace(made, values=round(seen))
+        elif index == 0 or options.search == "pqnn":
+            made = replace(
+                made,
+                look_ups=round(seen * (2 if options.small_tables else 1)),
+                table_entries=cells * codes * options.centroids,
+                sums=0 if options.bits == 8 or options.small_tables else cells * codes * 128,
+            )
         else:
-            sub_dims = geometry.dims // options.subspaces(geometry.dims)
-            if options.bits == 8:
-                build = row_bytes * options.centroids * _centroid_cost(sub_dims)
-            else:
-                sums = 0 if options.small_tables else 256 * _SUM
-                build = row_bytes * (32 * _centroid_cost(sub_dims) + sums)
-            look_up = _SMALL_LOOK_UPS if options.small_tables else _LOOK_UP
-            scan = rows * (look_up * row_bytes + _ROW)
-            codes = row_bytes * 8 // options.bits
-            visited = 1.0 if share == 1 else 2 * _VISITED
-            direct = rows * (codes * _direct_cost(sub_dims) * visited + _ROW)
-            total += cells * min(build + scan, direct) * (2 if options.search == "pqnn" else 1)
-        share = share if options.search == "pqnn" else share * _STILL
-    if options.search == "pqnn":
-        total += counts[-1] * options.n_candidates * 8 * geometry.dims
-    return round(total)
+            made = replace(made, direct=round(seen * 8 / options.bits))
+        guess = Looked(*(a + b for a, b in zip(astuple(guess), astuple(made), strict=True)))
+        left *= _STILL
+    return guess
 
 
 _REFERENCE_IMAGES = 256

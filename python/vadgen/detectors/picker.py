@@ -6,7 +6,8 @@ distances are on normals that it has not seen, and how well it tells defects pai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,13 +30,18 @@ from vadgen.detectors.patchcore import (
 )
 from vadgen.detectors.pq import divisors
 from vadgen.errors import Exit, VadgenError
+from vadgen.looked import Looked
 from vadgen.lower import Value
 from vadgen.ref.roi import Inside
+
+# What a bank's search looks at over some images, int8 taps.
+Count = Callable[[PatchcoreTables, Outputs], Looked]
 
 MAX_CODES = 4096
 LEAST_CODES = 256  # a bank of fewer rows is not chosen unless it is asked for
 _AUROC_TIE = 0.05  # a few dozen pictures tell no finer
 _ERROR_TIE = 1.1
+_COUNTED = 4  # pictures
 MOST_NOISE = 0.45
 # Length of a sub-vector of the quantizers that are weighed, by bits and rotation.
 _SUB_DIMS = {(4, False): (2,), (4, True): (2, 4), (8, False): (4, 8), (8, True): (4, 8, 16)}
@@ -59,13 +65,15 @@ class Given:
 class Limits:
     """What the board has left: bytes of flash for the bank, of RAM for the state, instructions.
 
-    `bank_bytes` bounds codes, codebooks and look-up tables together, wherever they lie.
+    `bank_bytes` bounds codes, codebooks and look-up tables together, wherever they lie. A bank may
+    cost more than the instructions where every one does, unless they are `firm`.
     """
 
     flash_bytes: int
     ram_bytes: int
     instructions: int
     bank_bytes: int | None = None
+    firm: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,8 @@ class Judged:
 
     Attributes:
         options: its kind and sizes.
-        flash_bytes, ram_bytes, instructions: what it takes; instructions are an estimate.
+        flash_bytes, ram_bytes: what it takes.
+        instructions: of a picture, from what the search looks at in held-out normals.
         bank_bytes: codes, codebooks and look-up tables.
         noise: error of its distances on held-out normals against those of the float bank of the
             same rows: standard deviation of the difference, over that of the distances.
@@ -101,9 +110,13 @@ def pick(
     limits: Limits,
     base: Options,
     seed: int,
+    count: Count,
     roi: Inside | None = None,
 ) -> tuple[Judged, ...]:
     """Fits one coreset and weighs the banks that its rows make within the limits.
+
+    What a search costs depends on the part: it is counted on held-out normals, and banks that cost
+    too much lose rows.
 
     Banks with a noise above `MOST_NOISE` are set aside while there are others: on `transistor` and
     `magnetic_tile` they lost 0.01 to 0.04 of image AUROC against the float bank of the same rows,
@@ -120,6 +133,7 @@ def pick(
         limits: what the board has left.
         base: options that are not chosen here.
         seed: of every random choice.
+        count: see `Count`.
         roi: mask of the picture, True where it counts; None for all of it.
 
     Returns:
@@ -145,13 +159,57 @@ def pick(
             "add images, or ask for --search flat --bits 8",
         )
     largest = _float_distances(normals, rows, geometry)
+    sample = tuple(tap[:_COUNTED] for tap in normals)
     judged = []
     for option in options:
-        own = rows[: option.n_codes]
-        same = _float_distances(normals, own, geometry)
-        tables = freeze(own, geometry, option, seed)
-        judged.append(_judge(tables, option, same, largest, normals, painted))
-    return tuple(judged[i] for i in _ranked(judged))
+        made = _within_budget(option, rows, geometry, given, limits, sample, count, seed)
+        same = _float_distances(normals, rows[: made.option.n_codes], geometry)
+        judged.append(_judge(made, same, largest, normals, painted))
+    cheap = [j for j in judged if j.instructions <= limits.instructions]
+    if not cheap:
+        cheap = [min(judged, key=lambda j: j.instructions)]
+        if limits.firm:
+            raise VadgenError(
+                f"no memory bank fits: the cheapest asked for, {cheap[0].options.n_codes} rows, "
+                f"is short by {cheap[0].instructions - limits.instructions:,} instructions",
+                f"allow --instructions {cheap[0].instructions}, or take a smaller --input",
+                Exit.DOES_NOT_FIT,
+            )
+    return tuple(cheap[i] for i in _ranked(cheap))
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A bank with what its search costs."""
+
+    option: Options
+    tables: PatchcoreTables
+    instructions: int
+
+
+def _within_budget(
+    option: Options,
+    rows: NDArray[np.float32],
+    geometry: Geometry,
+    given: Given,
+    limits: Limits,
+    sample: Outputs,
+    count: Count,
+    seed: int,
+) -> _Made:
+    """The bank of this kind with as many rows as its search may look at, or with the fewest."""
+    least = _least_codes(option, given)
+    while True:
+        tables = freeze(rows[: option.n_codes], geometry, option, seed)
+        looked = count(tables, sample).over(len(sample[0]))
+        cost = instructions(geometry, option, looked)
+        if cost <= limits.instructions or option.n_codes <= least:
+            return _Made(option, tables, cost)
+        fixed = instructions(
+            geometry, option, Looked(table_entries=looked.table_entries, sums=looked.sums)
+        )
+        share = max(limits.instructions - fixed, 0) / (cost - fixed)
+        option = _shrunk(option, max(least, math.floor(option.n_codes * share)))
 
 
 def fitting(geometry: Geometry, given: Given, limits: Limits, base: Options) -> list[Options]:
@@ -165,13 +223,16 @@ def fitting(geometry: Geometry, given: Given, limits: Limits, base: Options) -> 
     for option in kinds:
         check_options(option, geometry.dims)
         n = _most_codes(geometry, option, given.n_codes or MAX_CODES, limits)
-        least = given.n_codes or max(LEAST_CODES, 0 if option.is_flat8 else option.centroids)
-        if n >= least:
+        if n >= _least_codes(option, given):
             found.append(_shrunk(option, n))
     if not found:
         raise _too_large(geometry, kinds, given, limits)
     large = {_kind_of(o): o.n_codes for o in found if not o.small_tables}
     return [o for o in found if not o.small_tables or o.n_codes > large.get(_kind_of(o), 0)]
+
+
+def _least_codes(option: Options, given: Given) -> int:
+    return given.n_codes or max(LEAST_CODES, 0 if option.is_flat8 else option.centroids)
 
 
 def _kind_of(option: Options) -> Options:
@@ -214,7 +275,7 @@ def _too_large(
     """What the smallest bank that was asked for lacks, and what would fit."""
 
     def least(option: Options) -> Options:
-        n = given.n_codes or max(LEAST_CODES, 0 if option.is_flat8 else option.centroids)
+        n = _least_codes(option, given)
         return _shrunk(replace(option, n_codes=n), n)
 
     smallest = min(map(least, kinds), key=lambda o: ledger(geometry, o).bank_bytes)
@@ -287,21 +348,21 @@ def _float_distances(
 
 
 def _judge(
-    tables: PatchcoreTables,
-    option: Options,
+    made: _Made,
     same: NDArray[np.float64],
     largest: NDArray[np.float64],
     normals: Outputs,
     painted: Outputs,
 ) -> Judged:
+    tables = made.tables
     cells, scores = tables.score(normals)
     distances = cells[:, tables.geometry.inside].reshape(-1).astype(np.float64) * tables.scale
-    taken = ledger(tables.geometry, option)
+    taken = ledger(tables.geometry, made.option)
     return Judged(
-        option,
+        made.option,
         taken.flash_bytes,
         taken.ram_bytes,
-        instructions(tables.geometry, option),
+        made.instructions,
         taken.bank_bytes,
         _relative(distances, same),
         _relative(distances, largest),

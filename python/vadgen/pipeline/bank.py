@@ -1,14 +1,24 @@
-"""The ledger of a memory bank: what it takes on the device, and what it would take otherwise."""
+"""What a memory bank takes on the device, and what it would take otherwise; what it looks at."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from vadgen.build.search import count_search
+from vadgen.emit.environment import environment
 from vadgen.errors import VadgenError
+from vadgen.looked import Looked
+from vadgen.pipeline.cache import Outputs
 from vadgen.pipeline.detector import Detector
 from vadgen.plan.planner import Plan
+
+if TYPE_CHECKING:
+    from vadgen.detectors.patchcore import PatchcoreTables
 
 OTHER_ROWS = (250, 500, 1000, 2000, 4000)
 
@@ -31,6 +41,26 @@ def search_parts(by_function: Mapping[str, int]) -> dict[str, int]:
         return sum(n for name, n in by_function.items() if name.partition(".")[0] in names)
 
     return {"patches": of(_PATCHES), "tables": of(_TABLES)}
+
+
+def look_at(tables: PatchcoreTables, images: Outputs) -> tuple[NDArray[np.uint32], Looked]:
+    """Runs the search as it is shipped on this computer.
+
+    Args:
+        tables: the detector.
+        images: its int8 taps.
+
+    Returns:
+        cells uint32 (n, rows, cols), and what the search looked at over all images.
+    """
+    from vadgen.detectors.patchcore import code
+
+    text = (
+        environment()
+        .get_template("detectors/patchcore.h.j2")
+        .render(model={"detector": {"tables": code(tables)}}, version="0", source="a memory bank")
+    )
+    return count_search(text, tables.sink, tables.cell_shape, images)
 
 
 def bank_of(detector: Detector, plan: Plan) -> dict[str, Any] | None:
@@ -114,6 +144,7 @@ def _ledger(tables: Any, options: Any, waiting_bytes: int) -> dict[str, Any]:
             "codes": count.code_bytes,
             "codebook": count.codeword_bytes,
             **({"rotation": count.rotation_bytes} if options.rotate else {}),
+            **({"powers": count.power_bytes} if options.reweight else {}),
         },
         "ram_bytes": count.ram_bytes + waiting_bytes,
         "ram_by": {

@@ -150,6 +150,7 @@ def bank_limits(
         _search_ram(program, board, recipe, roi),
         recipe.patchcore.instructions or default,
         recipe.patchcore.bank_bytes,
+        firm=recipe.patchcore.instructions is not None,
     )
 
 

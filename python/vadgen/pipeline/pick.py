@@ -15,6 +15,7 @@ from vadgen.data.painted import KINDS, paint_defect
 from vadgen.detectors import picker
 from vadgen.detectors.picker import Judged
 from vadgen.pipeline.backbone import BATCH, Backbone
+from vadgen.pipeline.bank import look_at
 from vadgen.pipeline.budget import bank_limits
 from vadgen.pipeline.cache import Outputs, remembered
 from vadgen.pipeline.calibrate import batches_of, fitted_on
@@ -81,6 +82,7 @@ def choose_bank(
             bank_limits(backbone.program, board, recipe, roi),
             patchcore_options(recipe),
             recipe.seed,
+            lambda tables, images: look_at(tables, images)[1],
             roi,
         )
 

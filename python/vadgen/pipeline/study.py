@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadgen.benchmark.pq_sweep import float_distances, two_phase
-from vadgen.build.search import count_search
 from vadgen.data.dataset import Dataset
 from vadgen.data.folder import load_dataset
 from vadgen.data.images import Notes, iter_batches
@@ -22,16 +21,15 @@ from vadgen.detectors.patchcore import (
     Geometry,
     Options,
     PatchcoreTables,
-    code,
     features,
     freeze,
     lay_out,
     ledger,
 )
 from vadgen.detectors.pq import PqBank, check_sizes, divisors
-from vadgen.emit.environment import environment
 from vadgen.errors import VadgenError
 from vadgen.pipeline.backbone import BATCH
+from vadgen.pipeline.bank import look_at
 from vadgen.pipeline.cache import Outputs, cached, load_arrays, save_arrays
 from vadgen.pipeline.evaluation import evaluate_maps
 from vadgen.pipeline.frozen import load_frozen, save_frozen
@@ -408,13 +406,9 @@ def _work(given: _Set, tables: PatchcoreTables, most_candidates: int) -> Work:
     assert isinstance(tables.bank, PqBank)
     count = len(given.test[0])
     chosen = np.linspace(0, count - 1, min(count, _COUNTED_IMAGES)).astype(np.int64)
-    images = [np.asarray(tap[chosen]) for tap in given.test]
-    header = environment().get_template("detectors/patchcore.h.j2")
-    text = header.render(
-        model={"detector": {"tables": code(tables)}}, version="study", source="a study"
-    )
-    cells, looked = count_search(text, tables.sink, tables.cell_shape, images)
-    assert (cells == tables.score(tuple(images))[0]).all()
+    images = tuple(np.asarray(tap[chosen]) for tap in given.test)
+    cells, looked = look_at(tables, images)
+    assert (cells == tables.score(images)[0]).all()
     m, n = len(tables.bank.codewords), tables.bank.n_codes
     per = 1 / (len(chosen) * int(tables.geometry.inside.sum()))
     return Work(

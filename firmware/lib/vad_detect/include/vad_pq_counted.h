@@ -8,6 +8,10 @@ enum {
     VAD_PQ_LOOK_UPS,      /* entries of look-up tables that were read */
     VAD_PQ_TABLE_ENTRIES, /* distances to centroids that tables were made of */
     VAD_PQ_DIRECT,        /* distances to centroids without a table */
+    VAD_PQ_SUMS,          /* entries of the tables of bytes that hold two codes */
+    VAD_PQ_ROWS,          /* rows of the bank that were looked at, in any level */
+    VAD_PQ_KEPT,          /* of these, rows that stayed below the bound */
+    VAD_PQ_VALUES,        /* of flat rows */
     VAD_PQ_N_COUNTED
 };
 

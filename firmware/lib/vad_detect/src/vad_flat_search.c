@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "vad_pq_counted.h"
 #include "vad_squared_distance.h"
 
 /* Dimensions between two looks at the bound. */
@@ -23,11 +24,16 @@ static uint32_t distance(const void *context, uint32_t level, const int8_t *quer
 static uint32_t bounded_sum(const int8_t *query, const int8_t *row, uint32_t dims, uint32_t bound,
                             uint32_t sum) {
     for (; dims >= GROUP && sum < bound; dims -= GROUP) {
+        VAD_PQ_COUNT(VAD_PQ_VALUES, GROUP);
         sum += vad_squared_distance(query, row, GROUP);
         query += GROUP;
         row += GROUP;
     }
-    return sum < bound ? sum + vad_squared_distance(query, row, dims) : sum;
+    if (sum < bound) {
+        VAD_PQ_COUNT(VAD_PQ_VALUES, dims);
+        sum += vad_squared_distance(query, row, dims);
+    }
+    return sum;
 }
 
 static void scan(const void *context, uint32_t level, const int8_t *query,
@@ -39,11 +45,13 @@ static void scan(const void *context, uint32_t level, const int8_t *query,
     const uint32_t n = in == NULL ? bank->n_codes : in->n;
     uint32_t kept = 0;
     (void)tables;
+    VAD_PQ_COUNT(VAD_PQ_ROWS, n);
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t row = in == NULL ? i : in->row[i];
         const uint32_t sum = bounded_sum(query + part->first_dim, part->rows + (size_t)row * dims,
                                          dims, bound, in == NULL ? 0 : in->partial[i]);
         if (sum < bound) {
+            VAD_PQ_COUNT(VAD_PQ_KEPT, 1);
             kept = tighten ? 0 : kept;
             out->row[kept] = (uint16_t)row;
             out->partial[kept] = sum;

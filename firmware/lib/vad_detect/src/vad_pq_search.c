@@ -40,12 +40,14 @@ static void scan(const void *context, uint32_t level, const int8_t *query,
     const int use_tables = n >= part->table_rows;
     uint32_t rest[VAD_PQ_MAX_GROUPS];
     uint32_t limits[VAD_PQ_MAX_GROUPS];
+    VAD_PQ_COUNT(VAD_PQ_ROWS, n);
     if (use_tables) {
         vad_pq_make_tables(bank, part, query, tables, rest);
         vad_pq_make_limits(rest, n_groups, bound, limits);
     }
     if (in == NULL && use_tables && !tighten && !bank->small_tables) {
         out->n = scan_all(part, n, bound, tables, limits, out);
+        VAD_PQ_COUNT(VAD_PQ_KEPT, out->n);
         return;
     }
     uint32_t kept = 0;
@@ -64,6 +66,7 @@ static void scan(const void *context, uint32_t level, const int8_t *query,
             sum = vad_pq_level_distance(bank, part, query, row, bound, sum);
         }
         if (sum < bound) {
+            VAD_PQ_COUNT(VAD_PQ_KEPT, 1);
             kept = tighten ? 0 : kept;
             out->row[kept] = (uint16_t)row;
             out->partial[kept] = sum;

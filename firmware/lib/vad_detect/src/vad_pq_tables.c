@@ -41,6 +41,7 @@ static uint32_t paired_distances(const vad_pq_bank_t *bank, uint32_t subspace, u
     uint32_t low[16];
     uint32_t high[16];
     const uint32_t least = two_distances(bank, subspace, end, query, low, high);
+    VAD_PQ_COUNT(VAD_PQ_SUMS, 256);
     for (uint32_t j = 0; j < 16; j++) {
         for (uint32_t i = 0; i < 16; i++) {
             *table++ = low[i] + high[j];

@@ -74,6 +74,7 @@ static void sum_first_level(const vad_pq_bank_t *bank, const int8_t *own, uint32
     uint32_t limits[VAD_PQ_MAX_GROUPS];
     vad_pq_make_tables(bank, first, own, tables, rest);
     memset(limits, 0xFF, sizeof limits);
+    VAD_PQ_COUNT(VAD_PQ_ROWS, bank->n_codes);
     for (uint32_t row = 0; row < bank->n_codes; row++, code += first->row_bytes) {
         sums[row] = vad_pq_row_sum(code, first->row_bytes, tables, limits, 0);
     }
@@ -95,6 +96,7 @@ static int is_candidate(const vad_pqnn_bank_t *bank, const int8_t *own, const ui
     const candidate_t it = {bounded_distance(bank->pq, 1, own, row, UINT32_MAX, sums[row]), row};
     uint32_t before = 0;
     uint32_t open = 0; /* rows that may precede it */
+    VAD_PQ_COUNT(VAD_PQ_ROWS, bank->pq->n_codes);
     for (uint32_t i = 0; i < bank->pq->n_codes; i++) {
         open += sums[i] <= it.distance;
     }
