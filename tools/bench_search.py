@@ -1,12 +1,15 @@
 """Counts what the search of a memory bank costs on the emulated Cortex-M7: benchmarks/search.csv.
 
-    python tools/bench_search.py [--data DIR ...] [--image N]
+    python tools/bench_search.py [--data DIR ...] [--image N] [--counts]
 
 The features are those of EfficientNet-Lite0 at 224 pixels, int8, of the demo set; data sets of
 development (VADGEN_SHARED, or ../shared beside the checkout) are added where they are. One picture
 is scored by the search as it is shipped, and by the plain loop (all tables of every patch, all
 look-ups of every row; the same code makes the tables). Both must give the reference's cells.
 Look-ups are counted in the same C on this computer. Each change is printed.
+
+With --counts other banks are searched, as shipped alone, and what each looks at stands beside its
+instructions in benchmarks/search_counts.csv: the model of `patchcore.instructions` is fitted to it.
 """
 
 from __future__ import annotations
@@ -45,13 +48,15 @@ from vadgen.detectors.patchcore import (  # noqa: E402
 )
 from vadgen.detectors.pq import FlatBank  # noqa: E402
 from vadgen.emit.environment import c_table, environment  # noqa: E402
+from vadgen.looked import Looked  # noqa: E402
 from vadgen.pipeline import backbone as nets  # noqa: E402
-from vadgen.pipeline.bank import search_parts  # noqa: E402
+from vadgen.pipeline.bank import look_at, search_parts  # noqa: E402
 from vadgen.pipeline.data import open_dataset  # noqa: E402
 from vadgen.progress import PlainProgress  # noqa: E402
 from vadgen.recipe import Recipe  # noqa: E402
 
 TABLE = ROOT / "benchmarks" / "search.csv"
+COUNTS = ROOT / "benchmarks" / "search_counts.csv"
 SHARED = Path(os.environ.get("VADGEN_SHARED", ROOT.parent / "shared")) / "data"
 BOARD = "qemu_m7"
 SIZE = 224
@@ -63,6 +68,23 @@ BANKS = (
     Options("adc", 1000, n_subspaces=44, bits=4),
     Options("pqnn", 1000, 300, n_subspaces=16, bits=8),
     Options("flat", 1000, bits=8),
+)
+COUNTED = (
+    Options("adc", 300, n_subspaces=16, bits=8),
+    Options("adc", 1000, n_subspaces=16, bits=8),
+    Options("adc", 2000, n_subspaces=44, bits=8),
+    Options("adc", 1000, n_subspaces=22, bits=8),
+    Options("adc", 600, n_subspaces=88, bits=4, small_tables=True),
+    Options("adc", 1500, n_subspaces=88, bits=4),
+    Options("adc", 2000, n_subspaces=44, bits=4, rotate=True),
+    Options("adc", 1900, n_subspaces=44, bits=4, rotate=True, small_tables=True),
+    Options("adc", 2000, n_subspaces=22, bits=8, rotate=True),
+    Options("flat", 600, bits=8),
+    Options("flat", 600, bits=4, small_tables=True),
+    Options("flat", 1200, bits=4),
+    Options("pqnn", 1000, 300, n_subspaces=22, bits=8),
+    Options("pqnn", 1000, 100, n_subspaces=16, bits=8),
+    Options("pqnn", 1000, 10, n_subspaces=16, bits=8),
 )
 
 
@@ -166,6 +188,30 @@ def measure(scene: Scene, options: Options, board: Board) -> Row:
     )
 
 
+def count_bank(scene: Scene, options: Options, board: Board) -> tuple[int, Looked]:
+    """Instructions of the detector for the picture, and what its search looks at."""
+    tables = freeze(scene.rows[: options.n_codes], scene.geometry, options, 0)
+    cells, looked = look_at(tables, scene.image)
+    return sum(run(scene, tables, cells, board, plain=False).values()), looked
+
+
+def renew_counts(scene: Scene, image: int, banks: Sequence[Options], board: Board) -> None:
+    """Writes the lines of one picture again."""
+    old = list(csv.reader(COUNTS.read_text(encoding="utf-8").splitlines()))[1:]
+    new = []
+    for options in banks:
+        counted, looked = count_bank(scene, options, board)
+        told = scene.name, image, options.title, options.n_codes, counted, *astuple(looked)
+        new.append([str(value) for value in told])
+        print(*new[-1], sep="  ", flush=True)
+    renewed = {tuple(line[:4]) for line in new}
+    with COUNTS.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        names = [field.name for field in fields(Looked)]
+        writer.writerow(["data", "image", "kind", "bank_rows", "instructions", *names])
+        writer.writerows([line for line in old if tuple(line[:4]) not in renewed] + new)
+
+
 def header(tables: PatchcoreTables) -> str:
     """`vad_patchcore_tables.h`."""
     template = environment().get_template("detectors/patchcore.h.j2")
@@ -243,12 +289,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", nargs="*", type=Path, help="other sets than the usual ones")
     parser.add_argument("--image", type=int, default=0, help="number of the test picture")
     parser.add_argument("--bank", nargs="*", type=int, help="numbers of the banks; all by default")
+    parser.add_argument("--counts", action="store_true", help="renew search_counts.csv instead")
     chosen = parser.parse_args(argv)
+    usual_banks = COUNTED if chosen.counts else BANKS
     usual = [None, *(p for p in (SHARED / "transistor",) if p.is_dir())]
     board, lines = load_board(BOARD), read_table()
-    banks = [b for i, b in enumerate(BANKS) if chosen.bank is None or i in chosen.bank]
+    banks = [b for i, b in enumerate(usual_banks) if chosen.bank is None or i in chosen.bank]
     for data in usual if chosen.data is None else chosen.data:
-        scene = open_scene(data, chosen.image, max(b.n_codes for b in BANKS))
+        scene = open_scene(data, chosen.image, max(b.n_codes for b in usual_banks))
+        if chosen.counts:
+            renew_counts(scene, chosen.image, banks, board)
+            continue
         for options in banks:
             row = measure(scene, options, board)
             new = ["" if value is None else str(value) for value in astuple(row)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import sys
 import tracemalloc
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import nanopq
 import numpy as np
@@ -35,6 +37,7 @@ from vadgen.lower import Value
 from vadgen.ref.patch import Patch, patches
 from vadgen.ref.patchcore import queries, to_scores
 
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 VALUES = (
     Value(0, "fine", 16, 16, 8, 0.05, 3),
     Value(1, "middle", 8, 8, 16, 0.08, -20),
@@ -376,6 +379,29 @@ def test_more_rows_cost_more_instructions() -> None:
         costs = [instructions(geometry, replace(options, n_codes=n)) for n in (300, 1000, 4000)]
         assert costs == sorted(costs)
         assert costs[0] < costs[2]
+
+
+def test_instructions_of_counted_searches() -> None:
+    """What the search looked at gives the instructions of the emulated Cortex-M7 within 10 %."""
+    shapes = ((56, 24), (28, 40), (14, 112))  # EfficientNet-Lite0's taps at 224 pixels
+    geometry = lay_out([Value(i, "tap", n, n, c, 0.05, 0) for i, (n, c) in enumerate(shapes)])
+    lines = (BENCHMARKS / "search_counts.csv").read_text(encoding="utf-8").splitlines()
+    found = list(csv.DictReader(lines))
+    for line in found:
+        search, size = line["kind"].replace(",", "").split()[:2]
+        m, _, bits = size.rpartition("x")
+        options = Options(
+            search,  # type: ignore[arg-type]
+            int(line["bank_rows"]),
+            n_subspaces=int(m or 1),
+            bits=int(bits),
+            rotate="rotated" in line["kind"],
+            small_tables="small tables" in line["kind"],
+        )
+        looked = Looked(*(int(line[field.name]) for field in fields(Looked)))
+        counted = int(line["instructions"])
+        assert instructions(geometry, options, looked) == pytest.approx(counted, rel=0.1), line
+    assert {"adc", "flat", "pqnn"} == {line["kind"].split()[0] for line in found}
 
 
 def test_freezing_a_bank_of_zeros() -> None:

@@ -67,6 +67,8 @@ def test_banks_that_cannot_be(data: Path, tmp_path: Path, capfd: Any) -> None:
     assert "are fewer than the 100000 rows" in told and "or less" in told
     told = fails(capfd, Exit.DOES_NOT_FIT, *bank, "--codes", 500, "--bank-bytes", 1024)
     assert "of --bank-bytes" in told and "--codes" in told.splitlines()[1]
+    told = fails(capfd, Exit.DOES_NOT_FIT, *bank, "--instructions", 1000)
+    assert "instructions" in told
     named = ("--search", "adc", "--bits", 8, "--subspaces", 8)
     told = fails(capfd, Exit.INPUT, *bank, *named, "--codes", 100)
     assert "100 rows are fewer than the 256 centroids" in told and "--codes 256" in told
@@ -87,15 +89,3 @@ def test_parts_that_make_no_bank(tmp_path: Path, capfd: Any) -> None:
     told = fails(capfd, Exit.INPUT, *common, "--data", empty)
     assert "is empty" in told and "pictures of good parts" in told
     assert not out.exists()
-
-
-def test_an_instruction_budget_holds(data: Path, tmp_path: Path, capfd: Any) -> None:
-    """Every bank weighed costs no more; where none does, the hint says what one costs."""
-    common = ("build", "--board", "host", "--data", data, *TINY, "--out", tmp_path / "out")
-    asked = ("--detector", "patchcore", "--search", "adc", "--bits", 4)
-    free = run_json(capfd, *common, *asked)["weighed"]
-    budget = sorted(bank["instructions"] for bank in free)[-1] - 1
-    held = run_json(capfd, *common, *asked, "--instructions", budget)["weighed"]
-    assert held and all(bank["instructions"] <= budget for bank in held)
-    least = fails(capfd, Exit.DOES_NOT_FIT, *common, *asked, "--instructions", 400_000)
-    assert "instructions" in least

@@ -817,13 +817,15 @@ def level_row_bytes(geometry: Geometry, options: Options) -> tuple[int, ...]:
 # Instructions on a Cortex-M7, measured with `-O2` and fitted to 30 counts on `transistor` and the
 # demo set, which they give within 8 %: a look-up, two look-ups of a byte in small tables, a sum of
 # two tables' entries, what a row costs beside its look-ups and when it is kept, a value of a flat
-# row, a value of a patch, a weight of a rotation and a value of what it makes.
+# row, a row that is ranked for "pqnn", a value of a patch, a weight of a rotation and a value of what
+# it makes.
 _LOOK_UP = 4.6
 _SMALL_LOOK_UPS = 10.2
 _SUM = 5.2
 _ROW = 39.0
 _KEPT = 17.0
 _VALUE = 4.6
+_RANKED = 30.0
 _PATCH = 78.0
 _WEIGHT = 3.5
 _ROTATED = 20.0
@@ -862,6 +864,8 @@ def instructions(geometry: Geometry, options: Options, looked: Looked | None = N
     total += looked.look_ups * (_SMALL_LOOK_UPS / 2 if options.small_tables else _LOOK_UP)
     if options.is_flat8:
         return round(total + _VALUE * looked.values)
+    if options.search == "pqnn":
+        total += _RANKED * counts[-1] * options.n_codes
     sub_dims = geometry.dims // options.subspaces(geometry.dims)
     total += looked.table_entries * _centroid_cost(sub_dims)
     return round(total + looked.direct * _direct_cost(sub_dims))

@@ -96,7 +96,6 @@ static int is_candidate(const vad_pqnn_bank_t *bank, const int8_t *own, const ui
     const candidate_t it = {bounded_distance(bank->pq, 1, own, row, UINT32_MAX, sums[row]), row};
     uint32_t before = 0;
     uint32_t open = 0; /* rows that may precede it */
-    VAD_PQ_COUNT(VAD_PQ_ROWS, bank->pq->n_codes);
     for (uint32_t i = 0; i < bank->pq->n_codes; i++) {
         open += sums[i] <= it.distance;
     }
