@@ -814,11 +814,11 @@ def level_row_bytes(geometry: Geometry, options: Options) -> tuple[int, ...]:
     return tuple(-(-(b - a) * options.bits // 8) for a, b in itertools.pairwise(ends))
 
 
-# Instructions on a Cortex-M7, measured with `-O2` and fitted to 30 counts on `transistor` and the
+# Instructions on a Cortex-M7, measured with `-O2` and fitted to 34 counts on `transistor` and the
 # demo set, which they give within 8 %: a look-up, two look-ups of a byte in small tables, a sum of
 # two tables' entries, what a row costs beside its look-ups and when it is kept, a value of a flat
-# row, a row that is ranked for "pqnn", a value of a patch, a weight of a rotation and a value of what
-# it makes.
+# row, a row that is ranked for "pqnn", a value of a patch, a weight of a rotation and a value of
+# what it makes.
 _LOOK_UP = 4.6
 _SMALL_LOOK_UPS = 10.2
 _SUM = 5.2
