@@ -21,10 +21,12 @@ from vadgen.build.compiler import WARNINGS
 from vadgen.build.elf import read_elf
 from vadgen.build.emulator import serving
 from vadgen.build.platformio import linker_symbols
+from vadgen.build.size import measure
 from vadgen.link.device import Device
 from vadgen.link.frames import encode
 from vadgen.link.messages import Begin, Query, Row
 from vadgen.link.port import Port
+from vadgen.pipeline.budget import OTHER_RAM_BYTES, PORT_RAM_BYTES
 
 FIRMWARE = paths.firmware()
 STUBS = Path(__file__).parent / "stm32_stubs"
@@ -173,6 +175,9 @@ def test_the_image_lies_in_the_chips_memory(f405: Path) -> None:
     ends = {s.address + s.size for s in image.sections if s.is_writable}
     assert max(ends) < 0x20000000 + board.ram_bytes
     assert image.address_of("USART1_IRQHandler") is not None
+    ram = measure(f405, board).ram
+    own = sum(ram[part] for part in ("state", "link", "other"))
+    assert KEPT < own < OTHER_RAM_BYTES + PORT_RAM_BYTES["stm32"]
 
 
 def test_a_session_over_the_interrupt(line: Port, images: NDArray[np.uint8]) -> None:
