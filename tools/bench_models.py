@@ -52,7 +52,7 @@ RECIPES = {
     ),
     "mobilenet_v2 1.0 at 224, patchcore 1000": replace(
         _MOBILENET,
-        ram_budget=256 * 1024,
+        ram_budget=192 * 1024,
         detector="patchcore",
         padim=PadimOptions(),
         patchcore=PatchcoreOptions(search="adc", codes=1000, subspaces=16, bits=8),
