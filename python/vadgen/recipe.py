@@ -218,6 +218,8 @@ class Recipe:
         flash_budget: most bytes of flash of the firmware; None is the board's.
         ram_budget: most bytes of RAM, all of which may be taken for speed; None is the board's, of
             which no more is taken than pays.
+        runtime: what runs the network: "vadgen" is the generated C, "tflm" TensorFlow Lite Micro.
+        tflm: folder of a built TensorFlow Lite Micro; None where the board's registry brings it.
         alpha: false-positive rate the threshold is set for; None is 0.05 or what the normals allow.
         seed: of every random choice.
         calibration_images: training images that the int8 ranges are measured on.
@@ -271,6 +273,16 @@ class Recipe:
         None,
         _path("a file", "FILE"),
         "mask of the region of interest: white counts, black is not looked at (default: all)",
+    )
+    runtime: str = _key(
+        "vadgen",
+        _one_of("vadgen", "tflm"),
+        "what runs the network: vadgen's own C, or TensorFlow Lite Micro (default: vadgen)",
+    )
+    tflm: Path | None = _key(
+        None,
+        _path("a folder", "DIR"),
+        "tree in which TensorFlow Lite Micro's makefile built its target microlite",
     )
     alpha: float | None = _key(
         None,
@@ -440,6 +452,7 @@ def canonical_json(
     data_sha256: str | None = None,
     weights_sha256: str | None = None,
     roi_sha256: str | None = None,
+    tflm_sha256: str | None = None,
 ) -> str:
     """The recipe as JSON with sorted keys, for the manifest: same recipe, same bytes, no path.
 
@@ -448,11 +461,13 @@ def canonical_json(
         data_sha256: digest of the images, or None when not known.
         weights_sha256: digest of the weights, or None when not known.
         roi_sha256: digest of the mask, or None when there is none.
+        tflm_sha256: digest of TensorFlow Lite Micro's library, or None when there is none.
     """
     tree = dataclasses.asdict(recipe)
     tree["data"] = _named(recipe.data, data_sha256, "demo")
     tree["weights"] = _named(recipe.weights, weights_sha256, "published")
     tree["roi"] = None if recipe.roi is None else _named(recipe.roi, roi_sha256, "")
+    tree["tflm"] = None if recipe.tflm is None else _named(recipe.tflm, tflm_sha256, "")
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 

@@ -7,7 +7,7 @@ null leaves its line out, so that what was not done is not shown.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ _RUNNERS = {
     "reference": "numpy reference",
     "tflm": "TFLM",
 }
+_RUNTIMES = {"vadgen": "vadgen", "tflm": "TFLM"}
 _METRICS = {
     "image_auroc": "image AUROC",
     "pixel_auroc": "pixel AUROC",
@@ -215,6 +216,27 @@ def _instructions(obj: Object, paint: Paint) -> Iterator[str]:
             yield _more(paint.dim(line if i else title + line))
 
 
+def _runtimes(obj: Object, paint: Paint) -> Iterator[str]:
+    """`runtimes`: what the model takes on each, where there is more than one."""
+    runtimes: Sequence[Object] = obj.get("runtimes") or ()
+    if not runtimes:
+        return
+    names = (_RUNTIMES.get(r["runtime"], r["runtime"]) for r in runtimes)
+    yield _row(paint, "Runtimes", f"{'':<22}" + "".join(f"{name:>14}" for name in names))
+
+    def line(label: str, values: Iterable[int | None], show: Callable[[int], str]) -> str:
+        cells = ("-" if value is None else show(value) for value in values)
+        return _more(f"{label:<22}" + "".join(f"{cell:>14}" for cell in cells))
+
+    for key, label in (("flash_bytes", "flash"), ("ram_bytes", "RAM"), ("arena_bytes", "arena")):
+        yield line(label, (r[key] for r in runtimes), show_bytes)
+    yield line("instructions", (r["instructions"] for r in runtimes), show_count)
+    for part in dict.fromkeys(part for r in runtimes for part in r["instructions_by"]):
+        yield paint.dim(
+            line(f"  {part}", (r["instructions_by"].get(part) for r in runtimes), show_count)
+        )
+
+
 def _number(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float | int) else "-"
 
@@ -347,6 +369,7 @@ def render_build(obj: Object, paint: Paint) -> list[str]:
             *_stack_and_heap(obj, paint),
         ],
         _instructions(obj, paint),
+        _runtimes(obj, paint),
         _metrics(obj, paint),
         _notes(obj, paint),
         _needs_tool(obj, paint),

@@ -14,10 +14,10 @@ from vadgen.errors import Exit, VadgenError
 @pytest.fixture
 def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    tools._is_here.cache_clear()
+    tools.tool_is_here.cache_clear()
     tools.version_of.cache_clear()
     yield
-    tools._is_here.cache_clear()
+    tools.tool_is_here.cache_clear()
     tools.version_of.cache_clear()
 
 

@@ -46,6 +46,9 @@ env.Append(
         # Paths of this machine stay out of the firmware.
         f"-ffile-prefix-map={env.subst('$PROJECT_DIR')}=.",
     ],
+    CFLAGS=["-std=c11"],
+    # Of a runtime that is C++; the rest has none.
+    CXXFLAGS=["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"],
     CPPPATH=[str(here / "include")],
     LINKFLAGS=[*flags, *board.get("build.link_flags"), "-Wl,--gc-sections"],
 )

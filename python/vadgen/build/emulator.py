@@ -44,9 +44,10 @@ _EXITS = {
     1: "it could not open its request or response file",
     2: "the request ended early",
     3: "it could not write its response (is the disk full?)",
+    4: "an assertion of a library failed",
 }
 _ALL_CELLS = 2**32 - 1
-_DEFAULT_SECONDS = 600.0
+_DEFAULT_SECONDS = 1800.0
 
 
 def run(
@@ -58,11 +59,11 @@ def run(
     want_cells: bool = True,
     timeout: float = _DEFAULT_SECONDS,
 ) -> list[Response]:
-    """Scores images on the board's emulator.
+    """Scores images on the board's emulator, or here where the board is this computer.
 
     Args:
         elf: firmware built for the board.
-        board: a board with an emulator.
+        board: a board that runs here.
         images: (N, ...) uint8 or int8, the bytes of the model's input in its order.
         output_shapes: shapes of the model's outputs in order, without the batch, rows first;
             empty leaves the outputs out.
@@ -76,7 +77,16 @@ def run(
         VadgenError: no QEMU, a crash, an exit code, no answer in time, a damaged response.
     """
     what = f"the firmware on {board.id}"
-    return _run(qemu_command(elf, board), images, output_shapes, want_cells, what, timeout)
+    return _run(_command(elf, board), images, output_shapes, want_cells, what, timeout)
+
+
+def answer(elf: Path, board: Board, timeout: float = _DEFAULT_SECONDS) -> bytes:
+    """What a program on the port of a board that runs here writes without being asked anything.
+
+    Raises:
+        VadgenError: as `run`.
+    """
+    return _exchange(_command(elf, board), b"", f"the program on {board.id}", timeout)
 
 
 def run_host(
@@ -125,6 +135,10 @@ def qemu_command(elf: Path, board: Board) -> list[str]:
     """
     shift = board.emulator.icount_shift if board.emulator else 0
     return _machine(elf, board, "-serial", "none", "-icount", f"shift={shift}")
+
+
+def _command(elf: Path, board: Board) -> list[str]:
+    return [str(elf.resolve())] if board.port == "host" else qemu_command(elf, board)
 
 
 def _machine(elf: Path, board: Board, *more: str) -> list[str]:

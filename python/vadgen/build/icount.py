@@ -52,7 +52,7 @@ class Counts:
 
 
 def count(
-    elf: Path, board: Board, image: NDArray[Any], prefix: str = "vad_model", timeout: float = 600.0
+    elf: Path, board: Board, image: NDArray[Any], prefix: str = "vad_model", timeout: float = 1800.0
 ) -> Counts:
     """Counts the instructions of one inference; the same inputs give the same counts.
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from vadgen import paths
 from vadgen.board import Board
+from vadgen.build.tflm import DEFINES, Library, copy_library
 from vadgen.build.tools import require_tools
 from vadgen.build.vendor import VENDORS, components_of, linked_by, vendors_of
 from vadgen.errors import Exit, VadgenError
@@ -26,34 +27,46 @@ from vadgen.errors import Exit, VadgenError
 EXTERNAL = ".ext_ram.bss"
 """ESP-IDF's section for variables in PSRAM."""
 
+TFLM_REGISTRY = "spaziochirale/Chirale_TensorFLowLite@^2.0.0"
+TFLM_COMPONENT = ("espressif/esp-tflite-micro", ">=1.3.5,<2.0.0")
+"""TensorFlow Lite Micro in PlatformIO's registry, and Espressif's in that of ESP-IDF."""
+
 _REGISTRY_SECONDS = 5.0
 _BUILD_SECONDS = 3600
 _LEAST_FREE = 1 << 20  # bytes; not every tool says why it cannot write
 _ERROR = re.compile(r"\berror:|undefined reference|/ld: |Error:")
 
 
-def create_project(out: Path, board: Board, generated: Path) -> Path:
+def create_project(
+    out: Path, board: Board, generated: Path, tflm: Library | None = None, program: str = "src"
+) -> Path:
     """Writes the self-contained project `out/firmware`; the same inputs give the same bytes.
 
     Args:
         out: folder of the build.
         board: what the firmware is for.
-        generated: folder with the generated `*.c` and `*.h`.
+        generated: folder with the generated `*.c`, `*.h` and, for TFLM, `*.cc`.
+        tflm: the library behind a `*.cc`; None leaves it to the board's registry.
+        program: folder in `firmware/` with the program around the model.
 
     Returns:
         The project's folder. What was in it before is gone.
     """
     source, project = paths.firmware(), out / "firmware"
     shutil.rmtree(project, ignore_errors=True)
-    shutil.copytree(source / "src", project / "src")
+    shutil.copytree(source / program, project / "src")
     (project / "generated").mkdir()
-    for path in sorted([*generated.glob("*.c"), *generated.glob("*.h")]):
+    for path in sorted(p for p in generated.iterdir() if p.suffix in (".c", ".h", ".cc")):
         shutil.copy(path, project / "generated" / path.name)
     idle = {vendor.folder for vendor in VENDORS} - {v.folder for v in vendors_of(board)}
     libraries = {path.name for path in (source / "lib").iterdir() if path.is_dir()}
     for library in sorted(libraries - idle):
         keep = {"vad_kernels": board.kernels, "vad_port": (board.port,)}.get(library)
         _copy_library(source / "lib" / library, project / "lib" / library, keep)
+    glue = sorted((project / "generated").glob("*.cc"))
+    if tflm is not None:
+        for path in glue:
+            copy_library(tflm, board, path, project)
     if board.is_in_project:
         shutil.copytree(
             source / "platform", project / "platform", ignore=shutil.ignore_patterns("__pycache__")
@@ -63,15 +76,17 @@ def create_project(out: Path, board: Board, generated: Path) -> Path:
         (project / "boards" / f"{board.id}.json").write_text(manifest, encoding="utf-8")
     if board.platformio.framework:
         shutil.copytree(source / board.platformio.framework, project, dirs_exist_ok=True)
-    components = components_of(board)
+    components = [(vendor.component, vendor.version) for vendor in components_of(board)]
+    components += [TFLM_COMPONENT] if glue and board.platformio.framework == "espidf" else []
     if components:
-        lines = ["dependencies:", *(f'  {v.component}: "{v.version}"' for v in components), ""]
+        lines = ["dependencies:", *(f'  {name}: "{version}"' for name, version in components), ""]
         (project / "src" / "idf_component.yml").write_text("\n".join(lines), encoding="utf-8")
     if any(region.section == EXTERNAL for region in board.data_regions):
         names = [source / folder / "sdkconfig.defaults" for folder in ("espidf", "espidf_psram")]
         text = "\n".join(path.read_text(encoding="utf-8") for path in names)
         (project / "sdkconfig.defaults").write_text(text, encoding="utf-8")
-    (project / "platformio.ini").write_text(_platformio_ini(board), encoding="utf-8")
+    text = _platformio_ini(board, bool(glue), tflm is not None)
+    (project / "platformio.ini").write_text(text, encoding="utf-8")
     return project
 
 
@@ -179,7 +194,14 @@ def _board_manifest(board: Board) -> dict[str, Any]:
     }
 
 
-def _platformio_ini(board: Board) -> str:
+def _platformio_ini(board: Board, tflm: bool, in_folder: bool) -> str:
+    """The project's configuration.
+
+    Args:
+        board: what it is for.
+        tflm: the network runs on TensorFlow Lite Micro.
+        in_folder: whose library lies in the project.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -190,8 +212,16 @@ def _platformio_ini(board: Board) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
+    flags = list(DEFINES) if tflm else []
+    if in_folder:
+        flags += ["-isystem tflm/include", "-Ltflm -ltensorflow-microlite -lm"]
+    is_registered = tflm and not in_folder and board.platformio.framework != "espidf"
     return environment.get_template("platformio.ini.j2").render(
-        board=board, symbols=linker_symbols(board), linked=linked_by(board)
+        board=board,
+        symbols=linker_symbols(board),
+        linked=linked_by(board),
+        flags=flags,
+        lib_deps=TFLM_REGISTRY if is_registered else "",
     )
 
 

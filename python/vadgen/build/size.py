@@ -14,9 +14,9 @@ from vadgen.build.elf import Image, Section, read_elf
 from vadgen.build.stack import Stack, measure_stack
 from vadgen.errors import Exit, VadgenError
 
-# Names of objects by the part they belong to, the first that matches.
+# Names of objects by the part they belong to, the first that matches; _ZL is C++'s for static.
 _FLASH_PARTS = (
-    ("weights", re.compile(r"vad_weights?_|.*_weights?_?\d+$")),
+    ("weights", re.compile(r"(_ZL\d+)?vad_weights?_|.*_weights?_?\d+$")),
     ("tables", re.compile(r"vad_(padim|patchcore|patch|pq|flat|students)_|.*_tables?(_|$)")),
 )
 _RAM_PARTS = (

@@ -17,7 +17,9 @@ def missing_tools(board: Board) -> tuple[Tool, ...]:
     """Tools of the board that are not installed here."""
     prefix = board.toolchain.prefix if board.toolchain else ""
     flags = board.toolchain.flags if board.toolchain else ()
-    return tuple(tool for tool in board.tools if not _is_here(tool.program, f"{prefix}gcc", flags))
+    return tuple(
+        tool for tool in board.tools if not tool_is_here(tool.program, f"{prefix}gcc", flags)
+    )
 
 
 def require_tools(board: Board) -> None:
@@ -72,7 +74,8 @@ def tool_versions(board: Board) -> dict[str, str]:
 
 
 @functools.cache
-def _is_here(program: str, compiler: str, flags: tuple[str, ...]) -> bool:
+def tool_is_here(program: str, compiler: str, flags: tuple[str, ...]) -> bool:
+    """Whether a program, or a file of the compiler under its flags, is installed."""
     if not _is_compiler_file(program):
         return shutil.which(program) is not None
     path = shutil.which(compiler)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from vadgen import __version__
 from vadgen.emit.environment import c_int, environment
 from vadgen.emit.link import UNKNOWN, Identity, write_identity
+from vadgen.emit.network import registered
 from vadgen.kernels.base import Array
-from vadgen.lower import Copy, RowWindow
+from vadgen.lower import Copy, Program, RowWindow
 from vadgen.plan.nodes import Node
 from vadgen.plan.planner import Plan
 from vadgen.plan.schedule import compress
@@ -44,6 +45,23 @@ class DetectorCode:
     score_note: str
 
 
+@dataclass(frozen=True, eq=False)
+class Interpreted:
+    """A network that TensorFlow Lite Micro runs in front of a detector's steps.
+
+    Attributes:
+        program: its input and outputs.
+        tflite: the model.
+        operators: TFLite's names of the operators it uses, each once.
+        arena_bytes: of the arena for the interpreter and its tensors, a multiple of 16.
+    """
+
+    program: Program
+    tflite: bytes
+    operators: tuple[str, ...]
+    arena_bytes: int
+
+
 @dataclass(frozen=True)
 class _NamedArray:
     name: str
@@ -54,6 +72,7 @@ class _NamedArray:
 @dataclass(frozen=True)
 class _Slot:
     value: str
+    base: str
     first_row: str
     count: int
     target: str
@@ -93,7 +112,8 @@ class _SinkStep:
 @dataclass(frozen=True)
 class _Output:
     offset: int
-    bytes: int
+    rows: int
+    row_bytes: int
 
 
 def write_model(
@@ -105,6 +125,7 @@ def write_model(
     prefix: str = "vad_model",
     identity: Identity = UNKNOWN,
     sections: Mapping[str, str] | None = None,
+    network: Interpreted | None = None,
 ) -> tuple[Path, ...]:
     """Writes the generated C of a plan into `out`; returns the files.
 
@@ -118,6 +139,7 @@ def write_model(
         identity: what the firmware says of itself.
         sections: of the linker script, for the buffers "arena" and "detector"; "" or none leaves
             one where variables lie.
+        network: for another runtime's network, whose outputs `plan` (of `plan_sink`) starts from.
     """
     env = environment()
     weights = (
@@ -130,8 +152,9 @@ def write_model(
     order = [i for segment in plan.segments for i in segment.order]
     wide = len(plan.nodes) > 255
     schedule = _schedule(order, np.uint16 if wide else np.uint8)
-    first = plan.program.values[0]
+    first = (network or plan).program.values[0]
     outputs = _outputs(plan)
+    used = {v for node in plan.nodes for v in (*node.inputs, node.output)}
     context: dict[str, Any] = {
         "version": __version__,
         "source": source,
@@ -144,22 +167,29 @@ def write_model(
         "places": {name: _place((sections or {}).get(name, "")) for name in ("arena", "detector")},
         "input": first,
         "input_table": input_table,
-        "input_observed": [i for i, v in enumerate(plan.program.outputs) if v == 0],
+        "input_observed": [i for i, v in enumerate(plan.program.outputs) if v == 0 and not network],
         "row_format": "RGB888" if input_table is not None else "int8, as the input tensor",
         "outputs": outputs,
-        "output_bytes": sum(o.bytes for o in outputs),
-        "rings": sorted(plan.rings.items()),
+        "output_bytes": sum(o.rows * o.row_bytes for o in outputs),
+        "network": network,
+        "rings": [(v, ring) for v, ring in sorted(plan.rings.items()) if v in used],
         "ops": ops,
         "sinks": sinks,
         "headers": sorted({call.header for call in plan.calls}),
         "step_type": "uint16_t" if wide else "uint8_t",
-        "step_names": [f"{prefix}_step_{_id(n.index)}" for n in plan.nodes[1:]],
+        "step_names": [f"{prefix}_step_{_id(n.index)}" for n in plan.nodes],
         "schedule": schedule,
         "cell_rows": detector.cell_rows if detector else 0,
         "cell_cols": detector.cell_cols if detector else 0,
     }
     files = [(f"{prefix}.h", "vad_model.h.j2"), (f"{prefix}.c", "vad_model.c.j2")]
     files.append((f"{weights}.h", "vad_weights.h.j2"))
+    if network is not None:
+        context["registered"] = registered(network.operators)
+        context["tflite"] = np.frombuffer(network.tflite, np.uint8)
+        files += [
+            (f"{prefix}_network.{kind}", f"vad_model_network.{kind}.j2") for kind in ("h", "cc")
+        ]
     context["model"] = {**context, "detector": detector}
     context["detector"] = None
     if detector is not None:
@@ -185,10 +215,10 @@ def _id(index: int) -> str:
 
 def _outputs(plan: Plan) -> list[_Output]:
     result, offset = [], 0
-    for value in plan.program.outputs:
-        size = plan.program.values[value].total_bytes
-        result.append(_Output(offset, size))
-        offset += size
+    for index in plan.program.outputs:
+        value = plan.program.values[index]
+        result.append(_Output(offset, value.rows, value.row_bytes))
+        offset += value.total_bytes
     return result
 
 
@@ -210,7 +240,7 @@ def _op(plan: Plan, node: Node, weights: str) -> _Op:
             fields.append((name, array_name))
         else:
             fields.append((name, value if isinstance(value, str) else c_int(value)))
-    slots, n_rows = _slots(node)
+    slots, n_rows = _slots(plan, node)
     out = plan.program.values[node.output]
     shapes = " + ".join(_shape(plan, v) for v in node.inputs)
     return _Op(
@@ -234,7 +264,7 @@ def _op(plan: Plan, node: Node, weights: str) -> _Op:
 
 def _sink_step(plan: Plan, node: Node) -> _SinkStep:
     assert node.step is not None
-    slots, n_rows = _slots(node)
+    slots, n_rows = _slots(plan, node)
     return _SinkStep(
         _id(node.index),
         node.index,
@@ -247,13 +277,20 @@ def _sink_step(plan: Plan, node: Node) -> _SinkStep:
     )
 
 
-def _slots(node: Node) -> tuple[tuple[_Slot, ...], int]:
-    """Where each input's rows go in the list of rows, and its length."""
+def _slots(plan: Plan, node: Node) -> tuple[tuple[_Slot, ...], int]:
+    """Where each input's rows lie, where they go in the list of rows, and its length.
+
+    What no node makes is an output of another runtime's network.
+    """
+    made = {n.output for n in plan.nodes}
     slots: list[_Slot] = []
     n_rows = 0
     for value_index, window in zip(node.inputs, node.windows, strict=True):
         target = f"rows + {n_rows}" if n_rows else "rows"
-        slots.append(_Slot(_id(value_index), _first_row(window), window.count, target))
+        base = "m->arena"
+        if value_index not in made:
+            base = f"m->outputs[{plan.program.outputs.index(value_index)}]"
+        slots.append(_Slot(_id(value_index), base, _first_row(window), window.count, target))
         n_rows += window.count
     return tuple(slots), n_rows
 

@@ -16,6 +16,7 @@ from vadgen.pipeline.detector import Detector, empty_tables, least_bank, patchco
 from vadgen.pipeline.students import SHARES
 from vadgen.plan.memory import ARENA, Room, buffers_of, most_rows, place, rooms_of
 from vadgen.plan.planner import Plan, least_constant_bytes, make_plan, most_scratch
+from vadgen.plan.whole import interpreter_bytes, tensor_bytes
 from vadgen.recipe import PadimOptions, Recipe
 from vadgen.ref.roi import Inside
 from vadgen.sink import Sink
@@ -34,6 +35,9 @@ OTHER_RAM_BYTES = 2 * 1024
 # What the ports beside the emulated one take more: bytes that came and are not read yet, handles.
 PORT_RAM_BYTES = {"stm32": 1024 + 512}
 
+# The same of TensorFlow Lite Micro with the operators of a CNN: its code beside our own.
+TFLM_CODE_BYTES = 96 * 1024
+
 # Instructions that a search may always cost, however small the backbone.
 LEAST_INSTRUCTIONS = 20_000_000
 
@@ -45,6 +49,39 @@ def limited(board: Board, flash_bytes: int | None, ram_bytes: int | None) -> Boa
         replace(region, size=min(region.size, most.get(region.name) or region.size))
         for region in board.memory
     )
+    return replace(board, memory=tuple(regions))
+
+
+def beside_interpreter(board: Board, program: Program, tflite_bytes: int) -> Board:
+    """The board less what TensorFlow Lite Micro takes of it, for the choice of a detector.
+
+    What fits there with vadgen's own runtime fits behind the interpreter, too: the detector takes
+    no more RAM than the whole of that runtime's plan.
+
+    Args:
+        board: with its memory as limited.
+        program: the network.
+        tflite_bytes: of its file, which lies in flash as it is.
+
+    Raises:
+        VadgenError: DOES_NOT_FIT; the network alone is too large.
+    """
+    taken = {
+        "flash": tflite_bytes + TFLM_CODE_BYTES - least_constant_bytes(program, board.kernels),
+        "ram": interpreter_bytes(program),
+    }
+    regions = []
+    for region in board.memory:
+        size = region.size - max(0, taken.get(region.name, 0))
+        if size <= 0:
+            raise VadgenError(
+                f"TensorFlow Lite Micro does not fit {board.id}: {region.name} is short by at "
+                f"least {1 - size:,} bytes (tensors {tensor_bytes(program):,}, model "
+                f"{tflite_bytes:,})",
+                "a smaller --input or --width, or --runtime vadgen, needs less",
+                Exit.DOES_NOT_FIT,
+            )
+        regions.append(replace(region, size=size))
     return replace(board, memory=tuple(regions))
 
 
@@ -252,16 +289,41 @@ def check_plan(
     raise VadgenError(f"the model does not fit {board.id}: {lack}", hint, Exit.DOES_NOT_FIT)
 
 
+def check_interpreted(plan: Plan, detector: Detector, board: Board, tflite_bytes: int) -> None:
+    """Refuses what cannot fit on TensorFlow Lite Micro, before the compiler does.
+
+    Args:
+        plan: with the interpreter's arena.
+        detector: behind it.
+        board: with its memory as limited.
+        tflite_bytes: of the network's file.
+
+    Raises:
+        VadgenError: DOES_NOT_FIT; says which memory and by how many bytes.
+    """
+    lack = _shortage(plan, detector.table_bytes, board, tflite_bytes + TFLM_CODE_BYTES)
+    if lack:
+        raise VadgenError(
+            f"the model does not fit {board.id} on TensorFlow Lite Micro: {lack}",
+            "a smaller --input or --width, or --runtime vadgen, needs less",
+            Exit.DOES_NOT_FIT,
+        )
+
+
 def _lack(recipe: Recipe, board: Board, network: Network, size: int, roi: Inside | None) -> str:
     """What is missing at an input size; of the pictures' ranges only the usual are known yet."""
     from vadgen.quant.quantize import Ranges, quantize
+    from vadgen.quant.tflite_writer import write_tflite
 
     # Behind a ReLU6 zero is the least value, which decides the kernel.
     relu6 = np.array([getattr(node, "relu6", False) for node in network.nodes])
     ranges = Ranges(size, size, np.where(relu6, 0.0, -8.0), np.where(relu6, 6.0, 8.0))
-    program = lower(quantize(network, ranges))
+    graph = quantize(network, ranges)
+    program = lower(graph)
     values = [program.values[i] for i in program.outputs]
     try:
+        if recipe.runtime == "tflm":
+            board = beside_interpreter(board, program, len(write_tflite(graph)))
         if recipe.detector == "patchcore":
             limits = bank_limits(program, board, recipe, roi)
             sink, table_bytes = least_bank(recipe, values, limits, roi)
@@ -275,9 +337,9 @@ def _lack(recipe: Recipe, board: Board, network: Network, size: int, roi: Inside
     return _shortage(plan, table_bytes, board)
 
 
-def _shortage(plan: Plan, table_bytes: int, board: Board) -> str:
-    """Which memory is short and by how many bytes, or ""."""
-    weights = plan.constant_bytes
+def _shortage(plan: Plan, table_bytes: int, board: Board, network_bytes: int = 0) -> str:
+    """Which memory is short and by how many bytes, or ""; `network_bytes` of another runtime's."""
+    weights = plan.constant_bytes + network_bytes
     flash = weights + table_bytes + CODE_BYTES
     budget = arena_budget(plan.program, board, plan.arena_bytes - plan.rows_bytes)
     ram = board.ram_bytes - budget + plan.arena_bytes

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -18,14 +20,23 @@ from numpy.typing import NDArray
 from vadgen.board import Board, load_board, with_kernels
 from vadgen.build.icount import Counts, count
 from vadgen.build.size import Sizes
+from vadgen.build.tflm import Library
 from vadgen.build.tools import tool_versions
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import Notes
 from vadgen.detectors.picker import Judged
 from vadgen.emit.model import ABI
+from vadgen.errors import Exit, VadgenError
 from vadgen.pipeline.backbone import network_digest, open_network
 from vadgen.pipeline.bank import bank_of, search_parts
-from vadgen.pipeline.budget import check_plan, limited, plan_for, sections, settle
+from vadgen.pipeline.budget import (
+    check_interpreted,
+    check_plan,
+    limited,
+    plan_for,
+    sections,
+    settle,
+)
 from vadgen.pipeline.cache import remembered
 from vadgen.pipeline.calibrate import Calibrated
 from vadgen.pipeline.compiler import (
@@ -46,7 +57,14 @@ from vadgen.pipeline.evaluation import Evaluation, evaluate_scores, metrics_json
 from vadgen.pipeline.fit import fit_model
 from vadgen.pipeline.floats import evaluate_float
 from vadgen.pipeline.identity import make_identity, model_digest
-from vadgen.pipeline.manifest import code_digest, sha256_text, write_json, write_manifest
+from vadgen.pipeline.interpreted import Interpreter, is_run_here, open_library
+from vadgen.pipeline.manifest import (
+    code_digest,
+    sha256_file,
+    sha256_text,
+    write_json,
+    write_manifest,
+)
 from vadgen.pipeline.parity import Agreement, Run, compare, from_host
 from vadgen.pipeline.pick import weighed_json
 from vadgen.pipeline.shipped import Shipped, to_int8
@@ -85,6 +103,8 @@ class BuildResult:
     parity: Mapping[str, bool | None]
     parity_by: Mapping[str, Mapping[str, bool | None]]
     parity_images: int
+    runtime: str
+    runtimes: list[dict[str, Any]]
     metrics: Mapping[str, Mapping[str, float | None]] | None
     threshold: int
     alpha: float
@@ -104,13 +124,34 @@ class BuildResult:
 
 
 @dataclass(frozen=True, eq=False)
+class Built:
+    """A firmware of the model on one runtime, and what came of running it.
+
+    Attributes:
+        plan: of its generated code.
+        firmware: and its sizes.
+        run: on the board, where it runs here.
+        counts: of one image, on an emulated board.
+    """
+
+    plan: Plan
+    firmware: Firmware
+    run: Run | None
+    counts: Counts | None
+
+
+@dataclass(frozen=True, eq=False)
 class Made:
-    """All that a build came to, for the report and the manifest."""
+    """All that a build came to, for the report and the manifest.
+
+    `compiled` is vadgen's own runtime beside another one, to compare them.
+    """
 
     recipe: Recipe
     board: Board
     dataset: Dataset
     data_sha: str
+    tflm_sha: str | None
     region: Region
     shipped: Shipped
     plan: Plan
@@ -122,6 +163,7 @@ class Made:
     reference: Run
     firmware: Firmware
     counts: Counts | None
+    compiled: Built | None
     weighed: tuple[Judged, ...]
     notes: tuple[str, ...]
 
@@ -161,6 +203,7 @@ def build(
 def _make(
     recipe: Recipe, board: Board, work: Path, progress: Progress, training: Training | None
 ) -> Made:
+    library = open_library(recipe, board)
     progress.step("Read the data set")
     dataset = open_dataset(recipe) if training is None else training.dataset
     data_sha = dataset.sha256() if training is None else training.sha256
@@ -181,28 +224,30 @@ def _make(
     said += [settled.why] if settled.why else []
 
     progress.step("Plan and generate the C")
+    digests = {
+        "data_sha256": data_sha,
+        "roi_sha256": region.sha256,
+        "tflm_sha256": None if library is None else sha256_file(library.archive),
+    }
     shipped = Shipped(
         backbone.tflite,
         backbone.program,
         backbone.input_table,
         calibrated.detector,
         calibrated.threshold,
-        f"recipe {recipe_hash(recipe, data_sha256=data_sha, roi_sha256=region.sha256)[:16]}",
+        f"recipe {recipe_hash(recipe, **digests)[:16]}",
     )
     shipped.save(work)
     expected = _Expected(shipped, model_digest(work).hex())
     fills, spares = recipe.ram_budget is not None, recipe.flash_budget is None
     plan = plan_for(shipped.program, board, shipped.detector, fills=fills, spares=spares)
     check_plan(plan, shipped.detector, board, recipe, network, region.mask)
-    generated = write_generated(
-        work,
-        plan,
-        shipped.source,
-        input_table=shipped.input_table,
-        detector=shipped.code(),
-        identity=make_identity(work, board, shipped.program, expected.reference),
-        sections=sections(plan, board),
-    )
+    code: dict[str, Any] = {
+        "input_table": shipped.input_table,
+        "detector": shipped.code(),
+        "identity": make_identity(work, board, shipped.program, expected.reference),
+    }
+    generated = write_generated(work, plan, shipped.source, sections=sections(plan, board), **code)
 
     progress.step("Compile and run on this computer")
     images = parity_images(dataset, shipped.input_size)
@@ -234,17 +279,41 @@ def _make(
             network, shipped, dataset, data_sha, calibrated.fitted, recipe, progress
         )
 
-    progress.step(f"Build the firmware for {board.id}")
-    firmware = build_firmware(work, board, generated)
-    counts: Counts | None = None
-    if firmware.elf is not None and board.emulator is not None:
-        progress.step(f"Run on the emulated {board.core}")
-        emulated = run_on_emulator(firmware.elf, board, shipped.program, images, detector=True)
-        agreements["emulator"] = compare(reference, emulated)
-        counts = count(firmware.elf, board, images[0])
-        firmware = firmware.painted(board, images[0])
-        if counts.reason:
-            said.append(f"instructions not counted: {counts.reason}")
+    put_together = partial(build_and_run, shipped, images, progress)
+    compiled: Built | None = None
+    if recipe.runtime == "tflm":
+        if library is not None:
+            with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
+                compiled = put_together(board, Path(name), plan, generated)
+        board = replace(board, kernels=("portable",))  # none of ours is called
+        interpreter = Interpreter(board, library, shipped.tflite)
+        progress.step("Find the arena of TensorFlow Lite Micro")
+        arena_bytes = interpreter.arena_bytes()
+        plan = interpreter.plan(shipped.detector.sink, arena_bytes)
+        check_interpreted(plan, shipped.detector, board, len(shipped.tflite))
+        shutil.rmtree(generated)
+        generated = write_generated(
+            work,
+            plan,
+            shipped.source,
+            sections=sections(plan, board),
+            network=interpreter.network(arena_bytes),
+            **code,
+        )
+    built = put_together(board, work, plan, generated, library)
+    firmware, counts = built.firmware, built.counts
+    if built.run is not None:
+        agreement = compare(reference, built.run)
+        agreements["host" if board.emulator is None else "emulator"] = agreement
+        if recipe.runtime == "tflm" and not agreement.taps:
+            raise _differs(interpreter, shipped, images, reference, built.run)
+    if counts is not None and counts.reason:
+        said.append(f"instructions not counted: {counts.reason}")
+    if recipe.runtime == "tflm" and built.run is None:
+        said.append(
+            "TensorFlow Lite Micro's arena is an estimate: the board refuses a picture where it is "
+            "too small"
+        )
     if firmware.missing is not None:
         progress.step("Check the portable C with this computer's compiler")
         check_portable(
@@ -266,6 +335,7 @@ def _make(
         board,
         dataset,
         data_sha,
+        digests["tflm_sha256"],
         region,
         shipped,
         plan,
@@ -277,8 +347,68 @@ def _make(
         reference,
         firmware,
         counts,
+        compiled,
         fitted.weighed,
         tuple(said),
+    )
+
+
+def build_and_run(
+    shipped: Shipped,
+    images: NDArray[np.uint8],
+    progress: Progress,
+    board: Board,
+    work: Path,
+    plan: Plan,
+    generated: Path,
+    library: Library | None = None,
+) -> Built:
+    """Builds a firmware and runs it on the images, where its tools and its board are here.
+
+    Args:
+        shipped: the model.
+        images: uint8 (N, H, W, 3); the instructions of the first are counted.
+        progress: told each step.
+        board: what it is for.
+        work: where `firmware` and `firmware.elf` go.
+        plan: of the generated code.
+        generated: folder of the generated code.
+        library: of another runtime, which then runs on this computer's own board, too.
+    """
+    runtime = "" if library is None else " on TensorFlow Lite Micro"
+    progress.step(f"Build the firmware{runtime} for {board.id}")
+    firmware = build_firmware(work, board, generated, library)
+    elf, is_emulated = firmware.elf, board.emulator is not None
+    run: Run | None = None
+    if elf is not None and (is_emulated or (library is not None and is_run_here(board))):
+        progress.step(f"Run on the {'emulated ' if is_emulated else ''}{board.core}")
+        run = run_on_emulator(elf, board, shipped.program, images, detector=True)
+    counts: Counts | None = None
+    if elf is not None and is_emulated:
+        counts = count(elf, board, images[0])
+        firmware = firmware.painted(board, images[0])
+    return Built(plan, firmware, run, counts)
+
+
+def _differs(
+    interpreter: Interpreter,
+    shipped: Shipped,
+    images: NDArray[np.uint8],
+    reference: Run,
+    run: Run,
+) -> VadgenError:
+    """The error that names the operator in which TensorFlow Lite Micro gives other bytes."""
+    pairs = list(zip(reference.outputs, run.outputs, strict=True))
+    first = next(
+        i for i in range(len(images)) if not all(np.array_equal(a[i], b[i]) for a, b in pairs)
+    )
+    operator = interpreter.differing_operator(
+        to_int8(shipped.input_table, images[first : first + 1])
+    )
+    return VadgenError(
+        f"TensorFlow Lite Micro gives other bytes than the reference: {operator} differs first",
+        "this library's kernels must not be used; take its reference kernels, or --runtime vadgen",
+        Exit.PARITY,
     )
 
 
@@ -336,7 +466,12 @@ def by_search(made: Made) -> dict[str, int]:
 def _facts(made: Made) -> dict[str, Any]:
     """What the manifest says beside the files' digests."""
     detector, board = made.shipped.detector, made.board
-    recipe = canonical_json(made.recipe, data_sha256=made.data_sha, roi_sha256=made.region.sha256)
+    recipe = canonical_json(
+        made.recipe,
+        data_sha256=made.data_sha,
+        roi_sha256=made.region.sha256,
+        tflm_sha256=made.tflm_sha,
+    )
     return {
         "board": board.id,
         "abi": ABI,
@@ -351,6 +486,32 @@ def _facts(made: Made) -> dict[str, Any]:
         "data": {"name": made.dataset.name, "sha256": made.data_sha},
         "tools": tool_versions(board),
         **proved(made.firmware.sizes),
+        "runtimes": runtimes_json(made),
+    }
+
+
+def runtimes_json(made: Made) -> list[dict[str, Any]]:
+    """What the model takes on its own runtime and, beside it, on vadgen's; [] with that alone."""
+    if made.compiled is None:
+        return []
+    own = Built(made.plan, made.firmware, None, made.counts)
+    return [_runtime_json("vadgen", made.compiled), _runtime_json(made.recipe.runtime, own)]
+
+
+def _runtime_json(name: str, built: Built) -> dict[str, Any]:
+    sizes, counts = built.firmware.sizes, built.counts
+    parts: dict[str, int] = {}
+    if counts is not None and counts.total is not None:
+        detector = by_part(built.plan, counts)["detector"]
+        network = counts.total - detector - counts.before_steps
+        parts = {"set-up": counts.before_steps, "network": network, "detector": detector}
+    return {
+        "runtime": name,
+        "flash_bytes": None if sizes is None else sizes.flash_bytes,
+        "ram_bytes": None if sizes is None else sizes.ram_bytes,
+        "arena_bytes": built.plan.rows_bytes,
+        "instructions": sum(parts.values()) or None,
+        "instructions_by": parts,
     }
 
 
@@ -377,7 +538,7 @@ def _result(made: Made, target: Path, seconds: float) -> BuildResult:
         made.shipped.detector.title,
         made.shipped.input_size,
         None if sizes is None else sizes.flash_bytes,
-        made.plan.arena_bytes + made.plan.program.values[0].row_bytes,
+        made.plan.arena_bytes + made.shipped.program.values[0].row_bytes,
         len(made.shipped.tflite),
         None if counts is None else counts.total,
         {} if counts is None or counts.total is None else by_part(made.plan, counts),
@@ -387,6 +548,8 @@ def _result(made: Made, target: Path, seconds: float) -> BuildResult:
         {name: agreements[name].holds if name in agreements else None for name in RUNNERS},
         {name: agreement.to_json() for name, agreement in agreements.items()},
         len(made.images),
+        made.recipe.runtime,
+        runtimes_json(made),
         _metrics(made),
         threshold.value,
         threshold.alpha,

@@ -22,6 +22,7 @@ from vadgen.build.host import KERNELS, HostModel, compile_host
 from vadgen.build.icount import Counts, count
 from vadgen.build.platformio import build_project, create_project
 from vadgen.build.size import Sizes, check_budget, measure
+from vadgen.build.tflm import Library
 from vadgen.build.tools import tool_versions
 from vadgen.emit.model import ABI, write_model
 from vadgen.errors import Exit, VadgenError
@@ -268,13 +269,21 @@ def run_on_host(
         return from_host(HostModel(library, program, cell_shape).run(images))
 
 
-def build_firmware(work: Path, board: Board, generated: Path) -> Firmware:
+def build_firmware(
+    work: Path, board: Board, generated: Path, tflm: Library | None = None
+) -> Firmware:
     """Writes the firmware project and builds it where the tools are here.
+
+    Args:
+        work: where `firmware` and `firmware.elf` go.
+        board: what it is for.
+        generated: folder of the generated code.
+        tflm: as for `create_project`.
 
     Raises:
         VadgenError: it does not compile or does not fit the board.
     """
-    project = create_project(work, board, generated)
+    project = create_project(work, board, generated, tflm)
     try:
         elf = build_project(project, board)
     except VadgenError as error:

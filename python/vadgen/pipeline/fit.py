@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vadgen.board import Board
 from vadgen.data.dataset import Dataset
 from vadgen.pipeline.backbone import Backbone, features, make_backbone
-from vadgen.pipeline.budget import table_budget
+from vadgen.pipeline.budget import beside_interpreter, table_budget
 from vadgen.pipeline.cache import Outputs
 from vadgen.pipeline.calibrate import Calibrated, calibrate_detector, fitted_on
 from vadgen.pipeline.data import Region
@@ -74,6 +74,8 @@ def fit_model(
     chosen = fitted_on(len(dataset.train), recipe)
     network = trained(recipe, network, dataset, chosen.tolist(), data_sha, progress)
     backbone = make_backbone(recipe, network, dataset, data_sha, progress)
+    if recipe.runtime == "tflm":
+        board = beside_interpreter(board, backbone.program, len(backbone.tflite))
     taps, notes = features(backbone, dataset.train, data_sha, progress)
     key = sha256_text(backbone.key, data_sha, region.sha256 or "")
     weighed: tuple[Judged, ...] = ()

@@ -73,6 +73,24 @@ def _data(made: Made) -> html.ReportData:
             )
             for j in made.weighed
         ),
+        runtimes=_runtimes(made),
+    )
+
+
+def _runtimes(made: Made) -> tuple[html.Runtime, ...]:
+    from vadgen.pipeline.builder import runtimes_json
+
+    names = {"vadgen": "vadgen", "tflm": "TensorFlow Lite Micro"}
+    return tuple(
+        html.Runtime(
+            names[r["runtime"]],
+            r["flash_bytes"],
+            r["ram_bytes"],
+            r["arena_bytes"],
+            r["instructions"],
+            r["instructions_by"],
+        )
+        for r in runtimes_json(made)
     )
 
 

@@ -189,11 +189,13 @@ def verify(out: Path, on: str, progress: Progress) -> VerifyResult:
     agreements["tflm"] = compare(stored, tflm_run(tflite, program, inputs))
     if on in ("auto", "host"):
         progress.step("Host C")
-        host = (
-            from_host(load_shipped(out).host(out).run(images))
-            if is_build
-            else run_on_host(program, images)
-        )
+        if board.port == "host" and is_build and manifest["recipe"].get("runtime") == "tflm":
+            elf = firmware_of(out)
+            host = run_on_emulator(elf, board, program, images, detector=True)
+        elif is_build:
+            host = from_host(load_shipped(out).host(out).run(images))
+        else:
+            host = run_on_host(program, images)
         agreements["host"] = compare(stored, host)
     if on == "emulator" or (on == "auto" and board.emulator and (out / "firmware.elf").is_file()):
         progress.step(f"Emulated {board.core}")

@@ -58,9 +58,10 @@ class Plan:
     apart: int | None = None
 
     @property
-    def detector_values(self) -> range:
+    def detector_values(self) -> tuple[int, ...]:
         """Values that the detector's steps make."""
-        return range(len(self.program.layers) + 1, len(self.program.values))
+        makers = (node for node in self.nodes if node.step is not None)
+        return tuple(node.output for node in makers if node.output is not None)
 
     @property
     def waiting_bytes(self) -> int:

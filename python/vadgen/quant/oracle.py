@@ -39,7 +39,7 @@ def run_tflm(tflite: bytes, inputs: NDArray[np.int8]) -> list[list[NDArray[np.in
             "give images of the model's input size",
         )
     try:
-        interpreter = runtime.Interpreter.from_bytes(tflite, arena_size=_arena_bytes(graph))
+        interpreter = runtime.Interpreter.from_bytes(tflite, arena_size=arena_bound(graph))
         results = []
         for image in inputs:
             interpreter.set_input(image[np.newaxis], 0)
@@ -53,7 +53,7 @@ def run_tflm(tflite: bytes, inputs: NDArray[np.int8]) -> list[list[NDArray[np.in
     return results
 
 
-def _arena_bytes(graph: Graph) -> int:
+def arena_bound(graph: Graph) -> int:
     """Enough for every activation at once and TFLM's records; pages never touched cost nothing.
 
     TFLM's own default, ten times the file, is too small for a network of few weights and large

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -258,6 +258,26 @@ class Weighed:
 
 
 @dataclass(frozen=True)
+class Runtime:
+    """The same model on one runtime; None where it was not measured.
+
+    Attributes:
+        name: as in "TensorFlow Lite Micro".
+        flash, ram: bytes of the firmware.
+        arena: of that RAM, what holds the tensors.
+        instructions: of one picture.
+        by: those by what they do: set-up, network, detector.
+    """
+
+    name: str
+    flash: int | None
+    ram: int | None
+    arena: int
+    instructions: int | None
+    by: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything that the report says.
 
@@ -284,6 +304,7 @@ class ReportData:
         provenance: versions, seed, digests.
         weighed: PatchCore's memory banks that were weighed, the chosen one first.
         memory_notes: sentences below flash and RAM.
+        runtimes: what the model takes on each; () with vadgen's own alone.
     """
 
     title: str
@@ -308,6 +329,7 @@ class ReportData:
     provenance: tuple[Fact, ...]
     weighed: tuple[Weighed, ...] = ()
     memory_notes: tuple[str, ...] = ()
+    runtimes: tuple[Runtime, ...] = ()
 
 
 # --- what the template places ---------------------------------------------------------------------
@@ -677,6 +699,22 @@ def _memory(memory: Memory) -> _MemoryBar:
     return _MemoryBar(memory.name, show_bytes(used), f"{used:,}", budget, share, excess, segments)
 
 
+def _runtime_rows(runtimes: Sequence[Runtime]) -> list[tuple[str, tuple[str, ...]]]:
+    """A line of the table of runtimes: its name and a cell each."""
+
+    def cells(values: Iterable[int | None], show: Callable[[int], str]) -> tuple[str, ...]:
+        return tuple("-" if value is None else show(value) for value in values)
+
+    parts = dict.fromkeys(part for runtime in runtimes for part in runtime.by)
+    return [
+        ("flash", cells((r.flash for r in runtimes), show_bytes)),
+        ("RAM", cells((r.ram for r in runtimes), show_bytes)),
+        ("of it, the arena", cells((r.arena for r in runtimes), show_bytes)),
+        ("instructions", cells((r.instructions for r in runtimes), show_count)),
+        *((part, cells((r.by.get(part) for r in runtimes), show_count)) for part in parts),
+    ]
+
+
 def _total(parts: Sequence[Part]) -> int:
     return sum(part.size for part in parts)
 
@@ -907,4 +945,5 @@ def render_report(data: ReportData) -> str:
         parity_rows=_parity_rows(data.parity),
         parity_bytes=show_bytes(data.parity.n_bytes),
         metric_groups=_metric_groups(data),
+        runtime_rows=_runtime_rows(data.runtimes),
     )

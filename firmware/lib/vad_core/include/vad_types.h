@@ -13,7 +13,8 @@
     X(VAD_OK, 0, "done")                                                                           \
     X(VAD_ERROR_STATE, -1, "called out of order")                                                  \
     X(VAD_ERROR_ARGUMENT, -2, "an argument is out of range")                                       \
-    X(VAD_ERROR_LINK, -3, "the link to the host failed")
+    X(VAD_ERROR_LINK, -3, "the link to the host failed")                                           \
+    X(VAD_ERROR_RUNTIME, -4, "the network's runtime failed")
 
 typedef enum {
 #define VAD_STATUS_ENUM(name, value, text) name = (value),
