@@ -58,6 +58,7 @@ RUNS: tuple[tuple[str, tuple[str, ...] | None], ...] = (
 # Channels, repeats, stride and kernel of each stage; every block expands by 6.
 MOBILENET_V2 = ((24, 2, 2, 3), (32, 3, 2, 3), (64, 1, 2, 3))
 EFFICIENTNET_LITE0 = ((24, 2, 2, 3), (40, 2, 2, 5), (80, 3, 2, 3), (112, 1, 1, 5))
+WIDE_WINDOWS = ((16, 2, 2, 7), (24, 2, 2, 7), (40, 2, 2, 7))
 _RELU6_SCALE, _LINEAR_SCALE = 0.0234, 0.05
 
 
@@ -111,6 +112,7 @@ def graphs() -> dict[str, Callable[[], Program]]:
         "mobilenet_v2 0.35 at 96": lambda: inverted_residuals(MOBILENET_V2, 0.35, 96, 32),
         "mobilenet_v2 1.0 at 224": lambda: inverted_residuals(MOBILENET_V2, 1.0, 224, 32),
         "efficientnet_lite0 at 96": lambda: inverted_residuals(EFFICIENTNET_LITE0, 1.0, 96, 32),
+        "7x7 windows at 96": lambda: inverted_residuals(WIDE_WINDOWS, 1.0, 96, 16),
     }
     for path in sorted(SHARED.glob("*.tflite")):
         made[path.stem] = lambda path=path: lower(read_tflite(path.read_bytes()))

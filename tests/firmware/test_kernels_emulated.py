@@ -53,7 +53,7 @@ def chain(seed: int) -> Graph:
 def _inverted_residual(b: CaseBuilder, rng: np.random.Generator, x: int, wild: bool) -> int:
     _, height, width, channels = b.shape(x)
     expanded = int(rng.choice([3, 12, 20, 33] if wild else [4, 8, 20, 24, 32, 44]))
-    size, stride = int(rng.choice([3, 5])), int(rng.integers(1, 3))
+    size, stride = int(rng.choice([3, 5, 7])), int(rng.integers(1, 3))
     padding: Padding = "VALID" if size <= min(height, width) and rng.random() < 0.3 else "SAME"
     before: Activation = "NONE" if rng.random() < 0.1 else "RELU6"
     after: Activation = "NONE" if rng.random() < 0.2 else "RELU6"
@@ -132,7 +132,7 @@ def test_operators(name: str, first: int, tmp_path: Path) -> None:
 
 
 LOOPS = {
-    "dsp": (20, r"vad_dsp_(?:dots|depthwise)_\w+_(?:planes|rows|short|signed)"),
+    "dsp": (24, r"vad_dsp_(?:dots|depthwise)_\w+_(?:planes|rows|short|signed)"),
     "mve": (16, r"vad_mve_(?:dots|depthwise)_\w*(?:relu|signed|8|16|24|32)\b"),
 }
 

@@ -183,7 +183,7 @@ def _takes_depthwise(layer: DepthwiseConv2d, program: Program) -> bool:
     return (
         layer.depth_multiplier == 1
         and layer.kernel_h == layer.kernel_w
-        and layer.kernel_h in (3, 5)
+        and layer.kernel_h in (3, 5, 7)
         and layer.stride_w in (1, 2)
         and max(source.width, out.width) < 1 << 15
         and 4 <= out.channels < 1 << 16

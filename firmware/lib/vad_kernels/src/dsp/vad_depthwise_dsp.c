@@ -2,8 +2,8 @@
 
 #include "vad_dsp.h"
 
-/* Channels at a time; most words of a channel's constants: 5x5 pairs and four more. */
-enum { FOUR = 4, MOST_WORDS = 24 };
+/* Channels at a time; greatest size; most words of a channel's constants: its pairs and four. */
+enum { FOUR = 4, MOST = 7, MOST_WORDS = MOST * (MOST - 1) + 4 };
 
 /* An even number of int16. */
 static void fill(uint32_t *pairs, int32_t count, int32_t value) {
@@ -45,14 +45,11 @@ static inline int32_t pair(int32_t low, int32_t high) {
 static inline int32_t *widen_window(const int8_t *weights, int32_t size, int32_t *pairs) {
     const int32_t scale = 1 << weights[size * size];
     for (int32_t i = 0; i < size; i++) {
-        const int32_t middle = weights[2] * scale;
-        const int32_t second = weights[1] * scale;
-        pairs[0] = pair(weights[0] * scale, second);
-        pairs[1] = pair(second, middle);
-        if (size == 5) {
-            const int32_t fourth = weights[3] * scale;
-            pairs[2] = pair(middle, fourth);
-            pairs[3] = pair(fourth, weights[4] * scale);
+        int32_t before = weights[0] * scale;
+        for (int32_t j = 1; j < size; j++) {
+            const int32_t here = weights[j] * scale;
+            pairs[j - 1] = pair(before, here);
+            before = here;
         }
         weights += size;
         pairs += size - 1;
@@ -67,8 +64,9 @@ static void widen(const vad_depthwise_dsp_t *op, int32_t first, int32_t *constan
     const int8_t *weights = op->weights + first * (window + 1);
     const int32_t *tail = op->constants + first * rest;
     for (int32_t c = 0; c < FOUR; c++) {
-        constants = op->size == 3 ? widen_window(weights, 3, constants)
-                                  : widen_window(weights, 5, constants);
+        constants = op->size == 3   ? widen_window(weights, 3, constants)
+                    : op->size == 5 ? widen_window(weights, 5, constants)
+                                    : widen_window(weights, 7, constants);
         weights += window + 1;
         for (int32_t i = 0; i < rest; i++) {
             *constants++ = *tail++;
@@ -76,16 +74,23 @@ static void widen(const vad_depthwise_dsp_t *op, int32_t first, int32_t *constan
     }
 }
 
+/* FOUR channels whose weights lie apart; never inlined, so that no other pays for the stack. */
+__attribute__((noinline)) static void run_widened(const vad_depthwise_dsp_t *op,
+                                                  const int16_t *const *rows, const int32_t *next,
+                                                  int32_t first, int8_t *out) {
+    int32_t widened[FOUR * MOST_WORDS];
+    widen(op, first, widened);
+    run(op, rows, next, widened, first, FOUR, out);
+}
+
 /* FOUR channels, wherever their weights lie. */
 static void run_four(const vad_depthwise_dsp_t *op, const int16_t *const *rows, const int32_t *next,
                      int32_t first, int8_t *out) {
-    int32_t widened[FOUR * MOST_WORDS];
-    const int32_t *constants = op->constants + first * op->channel;
     if (op->weights != NULL) {
-        widen(op, first, widened);
-        constants = widened;
+        run_widened(op, rows, next, first, out);
+    } else {
+        run(op, rows, next, op->constants + first * op->channel, first, FOUR, out);
     }
-    run(op, rows, next, constants, first, FOUR, out);
 }
 
 /* The channel from which on there are FOUR: a last rest is done together with some before it. */
@@ -95,8 +100,8 @@ static int32_t four_from(const vad_depthwise_dsp_t *op, int32_t channel) {
 
 void vad_depthwise_dsp_planes(const vad_depthwise_dsp_t *op, const int8_t *const *rows, int8_t *out,
                               void *scratch) {
-    const int16_t *planes[5];
-    int32_t next[5];
+    const int16_t *planes[MOST];
+    int32_t next[MOST];
     fill(scratch, op->plane, 0);
     for (int32_t i = 0; i < op->size; i++) {
         planes[i] = rows[i] == NULL ? scratch : (const int16_t *)(const void *)rows[i];
@@ -108,7 +113,7 @@ void vad_depthwise_dsp_planes(const vad_depthwise_dsp_t *op, const int8_t *const
     }
     for (int32_t c = 0; c < op->channels; c += FOUR) {
         const int32_t first = four_from(op, c);
-        const int16_t *here[5];
+        const int16_t *here[MOST];
         for (int32_t i = 0; i < op->size; i++) {
             here[i] = planes[i] + first * next[i] / 2;
         }
@@ -135,8 +140,8 @@ static void spread(const vad_depthwise_dsp_t *op, const int8_t *in, int16_t *pla
 void vad_depthwise_dsp_rows(const vad_depthwise_dsp_t *op, const int8_t *const *rows, int8_t *out,
                             void *scratch) {
     int16_t *spare = scratch;
-    const int16_t *planes[5];
-    int32_t next[5];
+    const int16_t *planes[MOST];
+    int32_t next[MOST];
     fill(scratch, 4 * op->size * op->plane, op->in_zero_point);
     for (int32_t i = 0; i < op->size; i++) {
         planes[i] = spare + 4 * i * op->plane;

@@ -46,7 +46,7 @@ typedef struct {
     uint32_t fours_bytes;     /* of output in whole fours of pixels */
     uint32_t rest;            /* pixels behind them, 0 to 3 */
     const int32_t *constants_end;
-    intptr_t rows[10]; /* 3 or 5 addresses of the first channel's planes, then as many steps in
+    intptr_t rows[14]; /* 3, 5 or 7 addresses of the first channel's planes, then as many steps in
                           bytes from where a channel's windows end to the next channel's plane */
 } vad_dsp_depthwise_t;
 

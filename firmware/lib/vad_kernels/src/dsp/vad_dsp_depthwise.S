@@ -5,8 +5,8 @@
  * vad_dsp.h says what the arguments are. Four output pixels at a time have their sums in
  * r0-r3. Rows come as words of two pixels: SMLAD takes both, SMLABT and SMLATB one of them. Weights
  * are stored as (w0, w1), (w1, w2) and so on, so that a window may start at either pixel of a word.
- * 3x3: r10-r12 walk along the three rows; 5x5: the rows' pointers lie in the frame. lr points at
- * the channel's constants. A rest of one to three pixels is done two at a time.
+ * 3x3: r10-r12 walk along the three rows; else the rows' pointers lie in the frame. lr points at the
+ * channel's constants. A rest of one to three pixels is done two at a time.
  *
  * <finish>  short or signed, the two requantizations of vad_dsp.h
  */
@@ -23,7 +23,7 @@
     .set FOURS_BYTES, 20        /* of output in whole fours of pixels */
     .set REST, 24               /* pixels behind them */
     .set CONSTANTS_END, 28
-    .set ROWS, 32               /* 3 or 5 pointers, then the steps to their next planes */
+    .set ROWS, 32               /* 3, 5 or 7 pointers, then the steps to their next planes */
 
 /* --- Four pixels. init: the register that sums 1 to 3 start from; r0 holds the bias at first. */
 
@@ -95,6 +95,59 @@
     smlabt  r3, r5, r11, r3
     .endm
 
+    .macro row_7_1 i, s1=r1, s2=r2, s3=r3
+    ldr     r12, [sp, #ROWS + 4 * \i]
+    ldm     lr!, {r8-r10}
+    ldm     r12, {r4-r7, r11}
+    add     r12, r12, #8
+    str     r12, [sp, #ROWS + 4 * \i]
+    smlatb  r1, r4, r8, \s1
+    smlad   r2, r5, r8, \s2
+    smlatb  r3, r5, r8, \s3
+    smlad   r0, r4, r8, r0
+    smlad   r1, r5, r9, r1
+    smlad   r3, r6, r9, r3
+    smlad   r0, r5, r10, r0
+    smlad   r2, r6, r10, r2
+    ldm     lr!, {r8-r10}
+    smlad   r1, r6, r8, r1
+    smlad   r3, r7, r8, r3
+    smlad   r0, r6, r9, r0
+    smlad   r2, r7, r9, r2
+    smlabt  r0, r7, r10, r0
+    smlad   r1, r7, r10, r1
+    smlabt  r2, r11, r10, r2
+    smlad   r3, r11, r10, r3
+    .endm
+
+    .macro row_7_2 i, s1=r1, s2=r2, s3=r3
+    ldr     r12, [sp, #ROWS + 4 * \i]
+    ldr     r8, [lr]
+    ldr     r9, [lr, #8]
+    ldrd    r10, r11, [lr, #16]
+    ldm     r12!, {r4-r7}
+    add     lr, lr, #24
+    smlad   r1, r5, r8, \s1
+    smlad   r2, r6, r8, \s2
+    smlad   r3, r7, r8, \s3
+    smlad   r0, r4, r8, r0
+    smlad   r0, r5, r9, r0
+    smlad   r1, r6, r9, r1
+    smlad   r2, r7, r9, r2
+    smlad   r0, r6, r10, r0
+    smlad   r1, r7, r10, r1
+    ldrd    r4, r5, [r12]
+    ldr     r6, [r12, #8]
+    str     r12, [sp, #ROWS + 4 * \i]
+    smlabt  r0, r7, r11, r0
+    smlad   r3, r4, r9, r3
+    smlad   r2, r4, r10, r2
+    smlabt  r1, r4, r11, r1
+    smlad   r3, r5, r10, r3
+    smlabt  r2, r5, r11, r2
+    smlabt  r3, r6, r11, r3
+    .endm
+
 /* --- Two pixels. */
 
     .macro rest_3_1 i, x, s1=r1
@@ -144,6 +197,43 @@
     smlabt  r0, r6, r11, r0
     .endm
 
+    .macro rest_7_1 i, s1=r1
+    ldr     r12, [sp, #ROWS + 4 * \i]
+    ldm     lr!, {r8-r10}
+    ldm     r12, {r4-r7}
+    add     r12, r12, #4
+    str     r12, [sp, #ROWS + 4 * \i]
+    smlatb  r1, r4, r8, \s1
+    smlad   r0, r4, r8, r0
+    smlad   r1, r5, r9, r1
+    smlad   r0, r5, r10, r0
+    ldm     lr!, {r8-r10}
+    smlad   r1, r6, r8, r1
+    smlad   r0, r6, r9, r0
+    smlad   r1, r7, r10, r1
+    smlabt  r0, r7, r10, r0
+    .endm
+
+    .macro rest_7_2 i, s1=r1
+    ldr     r12, [sp, #ROWS + 4 * \i]
+    ldr     r8, [lr]
+    ldr     r9, [lr, #8]
+    ldrd    r10, r11, [lr, #16]
+    ldm     r12, {r4-r7}
+    add     lr, lr, #24
+    smlad   r1, r5, r8, \s1
+    smlad   r0, r4, r8, r0
+    ldr     r4, [r12, #16]
+    add     r12, r12, #8
+    str     r12, [sp, #ROWS + 4 * \i]
+    smlad   r1, r6, r9, r1
+    smlad   r0, r5, r9, r0
+    smlad   r1, r7, r10, r1
+    smlad   r0, r6, r10, r0
+    smlabt  r1, r4, r11, r1
+    smlabt  r0, r7, r11, r0
+    .endm
+
 /* --- All rows of a window. r0-r3 (r0, r1) become the sums, lr points behind the weights. */
 
     .macro window_3 kind, stride
@@ -166,6 +256,18 @@
     .endif
     .irp i, 1, 2, 3, 4
     \kind\()_5_\stride \i
+    .endr
+    .endm
+
+    .macro window_7 kind, stride
+    ldr     r0, [lr, #168]
+    .ifc \kind, row
+    row_7_\stride 0, r0, r0, r0
+    .else
+    rest_7_\stride 0, r0
+    .endif
+    .irp i, 1, 2, 3, 4, 5, 6
+    \kind\()_7_\stride \i
     .endr
     .endm
 
@@ -219,15 +321,27 @@
     .endr
     .endm
 
+    .macro rows_7
+    .endm
+
+    .macro next_7
+    .irp i, 0, 1, 2, 3, 4, 5, 6
+    ldr     r4, [sp, #ROWS + 4 * \i]
+    ldr     r5, [sp, #ROWS + 28 + 4 * \i]
+    add     r4, r4, r5
+    str     r4, [sp, #ROWS + 4 * \i]
+    .endr
+    .endm
+
     .macro depthwise size, stride, finish
     .ifc \size, 3
     .set WEIGHTS, 24
     .set BEHIND, 24             /* lr stays at the weights, the constants are behind them */
     .set FRAME, 60
     .else
-    .set WEIGHTS, 80
+    .set WEIGHTS, 4 * \size * (\size - 1)
     .set BEHIND, 0              /* lr walks over the weights */
-    .set FRAME, 76
+    .set FRAME, 36 + 8 * \size
     .endif
     .ifc \finish, short
     .set CHANNEL, WEIGHTS + 12
@@ -251,8 +365,12 @@ vad_dsp_depthwise_\size\()_\stride\()_\finish:
     ldm     r0, {r1-r3}
     stm     r12, {r1-r3}
     .else
-    ldm     r0, {r1-r7}
-    stm     r12, {r1-r7}
+    ldm     r0!, {r1-r7}
+    stm     r12!, {r1-r7}
+    .endif
+    .ifc \size, 7
+    ldm     r0, {r1-r4}
+    stm     r12, {r1-r4}
     .endif
     rows_\size
 
@@ -324,6 +442,8 @@ vad_dsp_depthwise_\size\()_\stride\()_\finish:
     depthwise 3, 2, \finish
     depthwise 5, 1, \finish
     depthwise 5, 2, \finish
+    depthwise 7, 1, \finish
+    depthwise 7, 2, \finish
     .endr
 
 /* void vad_dsp_spread(const int8_t *in, uint32_t channels, uint32_t n_pairs, int16_t *plane,
