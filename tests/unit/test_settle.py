@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from graphs import GraphBuilder
 
@@ -12,7 +13,7 @@ from vadgen.board import load_board
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import RowWindow, lower
 from vadgen.pipeline import budget
-from vadgen.pipeline.budget import limited, sections, settle
+from vadgen.pipeline.budget import limited, sections, settle, usual_ranges
 from vadgen.pipeline.students import untrained
 from vadgen.plan.memory import ARENA, DETECTOR
 from vadgen.recipe import PadimOptions, PatchcoreOptions, Recipe
@@ -42,6 +43,13 @@ def test_padim_where_it_does_not() -> None:
 def test_padim_when_its_options_were_given() -> None:
     for options in (PadimOptions(channels=4), PadimOptions(variant="full")):
         assert settle(replace(OPEN, padim=options), BOARD, NETWORK).detector == "padim"
+
+
+def test_behind_a_relu6_nothing_is_below_zero() -> None:
+    ranges = usual_ranges(NETWORK, 32)
+    clipped = [getattr(node, "limits", None) == (0.0, 6.0) for node in NETWORK.nodes]
+    assert any(clipped) and not all(clipped)
+    np.testing.assert_array_equal(ranges.low, np.where(clipped, 0, -8))
 
 
 def test_a_detector_that_was_asked_for() -> None:

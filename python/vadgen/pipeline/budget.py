@@ -24,6 +24,7 @@ from vadgen.sink import Sink
 if TYPE_CHECKING:
     from vadgen.backbones.network import Network
     from vadgen.detectors.picker import Limits
+    from vadgen.quant.quantize import Ranges
 
 SIZES = (224, 160, 128, 96)
 
@@ -310,15 +311,24 @@ def check_interpreted(plan: Plan, detector: Detector, board: Board, tflite_bytes
         )
 
 
+def usual_ranges(network: Network, size: int) -> Ranges:
+    """What nodes hold, for all that is known before a picture was seen.
+
+    Behind a ReLU6 zero is the least value, which decides the kernel.
+    """
+    from vadgen.backbones.network import LINEAR, RELU6
+    from vadgen.quant.quantize import Ranges
+
+    relu6 = [getattr(node, "limits", LINEAR) == RELU6 for node in network.nodes]
+    return Ranges(size, size, np.where(relu6, 0.0, -8.0), np.where(relu6, 6.0, 8.0))
+
+
 def _lack(recipe: Recipe, board: Board, network: Network, size: int, roi: Inside | None) -> str:
-    """What is missing at an input size; of the pictures' ranges only the usual are known yet."""
-    from vadgen.quant.quantize import Ranges, quantize
+    """What is missing at an input size."""
+    from vadgen.quant.quantize import quantize
     from vadgen.quant.tflite_writer import write_tflite
 
-    # Behind a ReLU6 zero is the least value, which decides the kernel.
-    relu6 = np.array([getattr(node, "relu6", False) for node in network.nodes])
-    ranges = Ranges(size, size, np.where(relu6, 0.0, -8.0), np.where(relu6, 6.0, 8.0))
-    graph = quantize(network, ranges)
+    graph = quantize(network, usual_ranges(network, size))
     program = lower(graph)
     values = [program.values[i] for i in program.outputs]
     try:
