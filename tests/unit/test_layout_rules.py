@@ -184,3 +184,10 @@ def test_references_name_files_that_exist() -> None:
             assert name in files, (path.name, name)
         for name in re.findall(r"vectors:? `(?:tests/vectors/)?(\w+\.json)`", text):
             assert (VECTORS / name).is_file(), (path.name, name)
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """Pytest imports them by name alone, wherever they lie."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) > 60
+    assert not {name for name in names if names.count(name) > 1}
