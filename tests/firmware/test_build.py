@@ -303,13 +303,13 @@ def test_a_missing_program_names_its_package(
 
     which = shutil.which
     monkeypatch.setattr("shutil.which", lambda name: None if name == program else which(name))
-    tools._is_here.cache_clear()
+    tools.tool_is_here.cache_clear()
     out = tmp_path / "out"
     try:
         argv = ("build", "--board", "qemu_m7", "--data", data, *TINY, *PADIM, "--out", out)
         told = fails(capfd, Exit.TOOL_MISSING, *argv)
     finally:
-        tools._is_here.cache_clear()
+        tools.tool_is_here.cache_clear()
     package = {t.program: t.package for t in load_board("qemu_m7").tools}[program]
     assert program in told.splitlines()[0]
     assert f"apt-get install {package}" in told.splitlines()[1]

@@ -188,9 +188,14 @@ def test_emulate_answers_until_it_is_stopped(
     with socket.create_server(("127.0.0.1", 0)) as free:
         number = free.getsockname()[1]
     command = [sys.executable, "-m", "vadgen", "emulate", str(tmp_path), "--listen"]
-    with subprocess.Popen(
-        [*command, f"127.0.0.1:{number}"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    process = subprocess.Popen(
+        [*command, f"127.0.0.1:{number}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A background job of a shell ignores SIGINT, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
         assert process.stderr is not None
         assert f"socket://127.0.0.1:{number}, until Ctrl-C" in process.stderr.readline()
         with Port(f"socket://127.0.0.1:{number}") as line:
@@ -199,6 +204,9 @@ def test_emulate_answers_until_it_is_stopped(
             assert process.wait(30) == 0
             with pytest.raises(VadgenError, match="was lost"):  # the emulator is gone, too
                 Device(line).hello()
+    finally:
+        process.kill()
+        process.communicate()
 
 
 # --- a build, by the command line -----------------------------------------------------------------

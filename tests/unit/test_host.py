@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +90,8 @@ def test_an_interrupt_leaves_the_rest(
             calls.append(arguments)
             if len(calls) == 3:
                 raise KeyboardInterrupt
+        if len(calls) > 3:
+            time.sleep(0.01)  # until the main thread has seen it
         return run(*arguments)
 
     monkeypatch.setattr(loaded, "_run", interrupted)
