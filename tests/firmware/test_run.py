@@ -98,8 +98,8 @@ def test_stack_high_water_is_measured(name: str, build: Build) -> None:
     elf, board = build(name), load_board(name)
     shallow = emulator.stack_high_water(elf, board, asking(0))
     deep = emulator.stack_high_water(elf, board, asking(ASK_DEEP_STACK))
-    assert 64 < shallow < 1024
-    assert 900 < deep - shallow < 1200
+    # The KiB may begin above the place where an image without it is deepest.
+    assert 64 < shallow < 1024 < deep < shallow + 1200
     assert emulator.stack_high_water(elf, board, asking(0)) == shallow
 
 
