@@ -4,36 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from emulated import run_plans
+from emulated import compare
 from firmware_model import usable
 from graphs import random_graph
 from operators import KINDS, operator
 from vendors import real_library, stand_in, vendor
 
 from vadgen.board import Board, with_kernels
-from vadgen.lower import lower
-from vadgen.plan.planner import make_plan
-from vadgen.ref.program import run_program
 
 
 def check(board: Board, seeds: range, folder: Path) -> None:
     graphs = [operator(seed) for seed in seeds] + [random_graph(seed) for seed in range(5)]
-    programs = [lower(graph) for graph in graphs]
-    images = []
-    for seed, program in enumerate(programs):
-        first = program.values[0]
-        shape = (2, first.rows, first.width, first.channels)
-        images.append(np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8))
-    plans = [make_plan(program, board.kernels) for program in programs]
-    results = run_plans(plans, images, board, folder)
-    for i, (program, xs, got) in enumerate(zip(programs, images, results, strict=True)):
-        for n, x in enumerate(xs):
-            values = run_program(program, x)
-            for output, outputs in zip(program.outputs, got, strict=True):
-                where = f"graph {i}, image {n}, {program.layers[output - 1].label}"
-                np.testing.assert_array_equal(values[output], outputs[n], where)
+    compare(board, graphs, folder)
 
 
 def test_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ _EXITS = {
     4: "an assertion of a library failed",
 }
 _ALL_CELLS = 2**32 - 1
-_DEFAULT_SECONDS = 1800.0
+DEFAULT_SECONDS = 1800.0
 
 
 def run(
@@ -57,7 +57,7 @@ def run(
     output_shapes: Sequence[tuple[int, ...]] = (),
     *,
     want_cells: bool = True,
-    timeout: float = _DEFAULT_SECONDS,
+    timeout: float = DEFAULT_SECONDS,
 ) -> list[Response]:
     """Scores images on the board's emulator, or here where the board is this computer.
 
@@ -80,7 +80,7 @@ def run(
     return _run(_command(elf, board), images, output_shapes, want_cells, what, timeout)
 
 
-def answer(elf: Path, board: Board, timeout: float = _DEFAULT_SECONDS) -> bytes:
+def answer(elf: Path, board: Board, timeout: float = DEFAULT_SECONDS) -> bytes:
     """What a program on the port of a board that runs here writes without being asked anything.
 
     Raises:
@@ -95,7 +95,7 @@ def run_host(
     output_shapes: Sequence[tuple[int, ...]] = (),
     *,
     want_cells: bool = True,
-    timeout: float = _DEFAULT_SECONDS,
+    timeout: float = DEFAULT_SECONDS,
 ) -> list[Response]:
     """Scores images with the host's program; else like `run`."""
     what = "the host's program"
@@ -104,7 +104,7 @@ def run_host(
 
 
 def stack_high_water(
-    elf: Path, board: Board, image: NDArray[Any], timeout: float = _DEFAULT_SECONDS
+    elf: Path, board: Board, image: NDArray[Any], timeout: float = DEFAULT_SECONDS
 ) -> int:
     """Bytes of stack that start-up and one inference used at most, read from a painted stack.
 

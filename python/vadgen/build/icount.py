@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vadgen import paths
 from vadgen.board import Board
 from vadgen.build.elf import Image, read_elf
-from vadgen.build.emulator import qemu_command, request_of, run_in
+from vadgen.build.emulator import DEFAULT_SECONDS, qemu_command, request_of, run_in
 from vadgen.build.tools import find_program, version_of
 from vadgen.errors import VadgenError
 
@@ -52,7 +52,11 @@ class Counts:
 
 
 def count(
-    elf: Path, board: Board, image: NDArray[Any], prefix: str = "vad_model", timeout: float = 1800.0
+    elf: Path,
+    board: Board,
+    image: NDArray[Any],
+    prefix: str = "vad_model",
+    timeout: float = DEFAULT_SECONDS,
 ) -> Counts:
     """Counts the instructions of one inference; the same inputs give the same counts.
 

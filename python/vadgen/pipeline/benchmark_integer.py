@@ -16,12 +16,12 @@ from vadgen.benchmark.cell import Cell, Costs, Row, Suspects, figures_of
 from vadgen.benchmark.contamination import Draw
 from vadgen.benchmark.memory import peak_memory
 from vadgen.benchmark.metrics import Metrics
-from vadgen.board import Board, load_board, with_kernels
+from vadgen.board import Board
 from vadgen.build.icount import count
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import iter_batches, load_rgb
 from vadgen.pipeline.backbone import BATCH, Backbone, features, open_network
-from vadgen.pipeline.budget import check_plan, limited, plan_for, sections
+from vadgen.pipeline.budget import board_of, check_plan, plan_of, sections
 from vadgen.pipeline.calibrate import batches_of
 from vadgen.pipeline.compiler import build_firmware, write_generated
 from vadgen.pipeline.data import Region
@@ -63,11 +63,7 @@ def run_integer(
         VadgenError: it does not fit the board, or as `build`.
     """
     progress = SilentProgress()
-    board = limited(
-        with_kernels(load_board(recipe.board), recipe.kernels),
-        recipe.flash_budget,
-        recipe.ram_budget,
-    )
+    board = board_of(recipe)
     fitted = fit_model(recipe, board, open_network(recipe), dataset, data_sha, Region(), progress)
     recipe, backbone, calibrated = fitted.recipe, fitted.backbone, fitted.calibrated
     values = [backbone.program.values[i] for i in backbone.program.outputs]
@@ -115,8 +111,7 @@ def _firmware(
     shipped: Shipped, board: Board, recipe: Recipe, network: Network, picture: NDArray[np.uint8]
 ) -> _Firmware:
     """Plans the model, and compiles and counts it where the board's tools are here."""
-    fills, spares = recipe.ram_budget is not None, recipe.flash_budget is None
-    plan = plan_for(shipped.program, board, shipped.detector, fills=fills, spares=spares)
+    plan = plan_of(recipe, shipped.program, board, shipped.detector)
     check_plan(plan, shipped.detector, board, recipe, network)
     with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
         work = Path(name)

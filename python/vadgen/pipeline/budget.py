@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vadgen.board import UNLIMITED, Board
+from vadgen.board import UNLIMITED, Board, load_board, with_kernels
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Program, lower
 from vadgen.pipeline.detector import Detector, empty_tables, least_bank, patchcore_options
@@ -41,6 +41,12 @@ TFLM_CODE_BYTES = 96 * 1024
 
 # Instructions that a search may always cost, however small the backbone.
 LEAST_INSTRUCTIONS = 20_000_000
+
+
+def board_of(recipe: Recipe) -> Board:
+    """The recipe's board, with its kernel sets and no more memory than its budgets."""
+    board = with_kernels(load_board(recipe.board), recipe.kernels)
+    return limited(board, recipe.flash_budget, recipe.ram_budget)
 
 
 def limited(board: Board, flash_bytes: int | None, ram_bytes: int | None) -> Board:
@@ -105,6 +111,12 @@ def plan_for(
     """
     sink, table_bytes = (None, 0) if detector is None else (detector.sink, detector.table_bytes)
     return _plan(program, board, sink, table_bytes, fills, spares)
+
+
+def plan_of(recipe: Recipe, program: Program, board: Board, detector: Detector) -> Plan:
+    """The plan of a build: a budget that was named is filled, flash is spared where none was."""
+    fills, spares = recipe.ram_budget is not None, recipe.flash_budget is None
+    return plan_for(program, board, detector, fills=fills, spares=spares)
 
 
 def _plan(

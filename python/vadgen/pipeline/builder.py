@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vadgen.board import Board, load_board, with_kernels
+from vadgen.board import Board
 from vadgen.build.icount import Counts, count
 from vadgen.build.size import Sizes
 from vadgen.build.tflm import Library
@@ -30,10 +30,10 @@ from vadgen.errors import Exit, VadgenError
 from vadgen.pipeline.backbone import network_digest, open_network
 from vadgen.pipeline.bank import bank_of, search_parts
 from vadgen.pipeline.budget import (
+    board_of,
     check_interpreted,
     check_plan,
-    limited,
-    plan_for,
+    plan_of,
     sections,
     settle,
 )
@@ -183,11 +183,7 @@ def build(
         VadgenError: see the exit codes.
     """
     started = time.monotonic()
-    board = limited(
-        with_kernels(load_board(recipe.board), recipe.kernels),
-        recipe.flash_budget,
-        recipe.ram_budget,
-    )
+    board = board_of(recipe)
     target = out or Path("build") / board.id
     with staged(target) as work:
         made = _make(recipe, board, work, progress, training)
@@ -239,8 +235,7 @@ def _make(
     )
     shipped.save(work)
     expected = _Expected(shipped, model_digest(work).hex())
-    fills, spares = recipe.ram_budget is not None, recipe.flash_budget is None
-    plan = plan_for(shipped.program, board, shipped.detector, fills=fills, spares=spares)
+    plan = plan_of(recipe, shipped.program, board, shipped.detector)
     check_plan(plan, shipped.detector, board, recipe, network, region.mask)
     code: dict[str, Any] = {
         "input_table": shipped.input_table,
