@@ -7,6 +7,7 @@ null leaves its line out, so that what was not done is not shown.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,11 @@ def short(path: str) -> str:
         return str(Path(path).resolve().relative_to(Path.cwd()))
     except (OSError, ValueError):
         return path
+
+
+def _typed(path: str) -> str:
+    """The path as it is typed in a shell."""
+    return shlex.quote(short(path))
 
 
 def _row(paint: Paint, label: str, text: str) -> str:
@@ -281,7 +287,7 @@ def _next(obj: Object, paint: Paint) -> Iterator[str]:
     if parity.get("emulator") is None and obj["board"] != "host" and not obj.get("needs_tool"):
         verbs.append(("flash", "--port PORT"))
     for i, (verb, rest) in enumerate(verbs):
-        command = f"{paint.command} {verb} {short(obj['out'])} {rest}".rstrip()
+        command = f"{paint.command} {verb} {_typed(obj['out'])} {rest}".rstrip()
         yield _row(paint, "" if i else "Next", command)
 
 
@@ -351,7 +357,7 @@ def _weighed(obj: Object, paint: Paint) -> Iterator[str]:
         paint,
         "",
         "error: of distances on held-out normals, over their spread; "
-        "painted: AUROC of faint defects painted on them; instr.: an estimate",
+        "painted: AUROC of faint defects painted on them; instr.: expected of a picture",
     )
 
 
@@ -505,7 +511,7 @@ def render_benchmark(obj: Object, paint: Paint) -> list[str]:
         if row["impossible"] is None
     ]
     head = ("", "image", "pixel", "AUPRO", "detector", "row")
-    out = short(obj["out"])
+    out = _typed(obj["out"])
     return _blocks(
         [
             f"  {obj['cells']} cells: {obj['ran']} run now, {obj['found']} were there"

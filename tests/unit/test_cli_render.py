@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 from typing import Any
 
 import pytest
@@ -92,6 +93,12 @@ def test_build_says_everything_in_80_columns() -> None:
     assert re.search(r"emulated core( +same){4}\n", text)
     assert re.search(r"shipped threshold +- +0.930\n", text)
     assert "\x1b" not in text
+
+
+def test_proposed_commands_can_be_typed() -> None:
+    lines = joined(render.render_build({**BUILD, "out": "my parts/a'b"}, PLAIN))
+    typed = re.search(r"infer (.+) photo.png", lines)
+    assert typed is not None and shlex.split(typed[1]) == ["my parts/a'b"]
 
 
 def test_colour_changes_nothing_but_colour() -> None:

@@ -29,6 +29,7 @@ from vadgen.detectors.patchcore import (
     ledger,
     options_of,
     patch_multiplier,
+    summary,
 )
 from vadgen.detectors.picker import LEAST_CODES, MOST_NOISE, Given, Limits, is_open, pick
 from vadgen.errors import Exit, VadgenError
@@ -147,6 +148,18 @@ def test_ledger_counts_what_is_printed(options: Options) -> None:
     assert count == ledger(tables.geometry, options_of(tables))
     assert count.float_bytes == 4 * options.n_codes * 48
     assert (count.heap_bytes > 0) == (options.search == "pqnn")
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (Options("flat", 60, bits=8), "60 rows of 48 int8 values"),
+        (Options("flat", 60, bits=4), "60 rows of 48 values of 4 bits"),
+        (Options("adc", 60, n_subspaces=12, bits=4, rotate=True), "12 codes of 4 bits, rotated"),
+    ],
+)
+def test_a_bank_in_a_line(options: Options, said: str) -> None:
+    assert said in summary(fit(lambda: once(images(8, 0)), VALUES, options, seed=0))
 
 
 def test_python_bytes_are_those_of_the_objects() -> None:

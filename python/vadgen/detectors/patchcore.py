@@ -631,11 +631,11 @@ def summary(tables: PatchcoreTables) -> str:
     bank, dims = tables.bank, tables.geometry.dims
     weighted = "" if tables.reweight is None else ", re-weighted"
     if isinstance(bank, FlatBank):
-        return f"{bank.n_codes} rows of {dims} int8 values{weighted}"
-    n_subspaces, n_centroids, _ = bank.codewords.shape
+        return f"{bank.n_codes:,} rows of {dims} int8 values{weighted}"
+    what = "values" if tables.search == "flat" else "codes"
     turned = ", rotated" if tables.rotations else ""
     return (
-        f"{bank.n_codes} rows of {n_subspaces} codes, {n_centroids} centroids a subspace"
+        f"{bank.n_codes:,} rows of {bank.codewords.shape[0]} {what} of {bank.bits} bits"
         f"{turned}{weighted}"
     )
 
