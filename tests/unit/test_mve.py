@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vadgen.fixed import requantize
 from vadgen.kernels import select
 from vadgen.kernels.base import Array, Call
-from vadgen.lower import Conv2d, lower
+from vadgen.lower import Conv2d, DepthwiseConv2d, lower
 from vadgen.plan.planner import make_plan
 
 MVE = ("mve", "dsp", "portable")
@@ -108,12 +108,18 @@ def test_what_is_left_to_other_sets() -> None:
     b = CaseBuilder(5, (1, 9, 9, 8))
     x = b.conv(b.input, 8, activation="RELU6", scale=RELU6_SCALE)
     x = b.depthwise(x, (3, 3), (3, 3))
-    program = lower(b.graph(b.depthwise(x, (2, 2))))
-    conv, *depthwise = program.layers
+    x = b.pool(x, True, (17, 17), (1, 1), "SAME")
+    x = b.pool(x, False, (17, 17), (1, 1), "SAME")
+    program = lower(b.graph(b.depthwise(x, (1, 8))))
+    conv = program.layers[0]
     assert isinstance(conv, Conv2d)
-    assert select(conv, program, MVE).function == "vad_pointwise_mve"
-    for layer in depthwise:
-        assert select(layer, program, MVE).function == "vad_depthwise_conv2d"
+    assert [select(layer, program, MVE).function for layer in program.layers] == [
+        "vad_pointwise_mve",
+        "vad_depthwise_conv2d",
+        "vad_average_pool",
+        "vad_max_pool_mve",
+        "vad_depthwise_conv2d",
+    ]
     for requant in (
         replace(conv.requant, low=-100),
         replace(conv.requant, shift=0 * conv.requant.shift),
@@ -121,3 +127,46 @@ def test_what_is_left_to_other_sets() -> None:
     ):
         other = replace(conv, requant=requant)
         assert select(other, program, MVE).function == "vad_pointwise"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "multiplier", "row", "places"),
+    [
+        ((2, 3), 1, "3_2", [[0, 4, 8], [1, 5, 9]]),
+        ((1, 4), 2, "5_2", [[0, 4, 8, 12]]),
+        (
+            (5, 5),
+            1,
+            "5_2",
+            [
+                [0, 4, 8, 12, 16],
+                *([i, i + 4, i + 8, i + 12, i + 16] for i in (1, 2, 3)),
+                [*range(32, 37)],
+            ],
+        ),
+        ((7, 1), 3, "7_2", [[0], [1], [2], [3], [32], [33], [34]]),
+    ],
+)
+def test_windows_lie_in_the_corner_of_a_larger_one(
+    kernel: tuple[int, int], multiplier: int, row: str, places: list[list[int]]
+) -> None:
+    b = CaseBuilder(6, (1, 9, 9, 4), bias=0)
+    program = lower(b.graph(b.depthwise(b.input, kernel, (2, 2), multiplier=multiplier)))
+    layer = program.layers[0]
+    assert isinstance(layer, DepthwiseConv2d)
+    fields = dict(select(layer, program, MVE).fields)
+    assert fields["row"] == f"vad_mve_depthwise_{row}_signed"
+    constants = fields["constants"]
+    assert isinstance(constants, Array)
+    windows = np.ascontiguousarray(constants.data[:, :-3]).astype("<i4").view(np.int8)
+    np.testing.assert_array_equal(windows[:, places], layer.weights.transpose(2, 0, 1))
+    assert np.count_nonzero(windows) == np.count_nonzero(layer.weights)
+
+
+def test_means_round_as_the_definition() -> None:
+    """Every sum of up to 256 int8, as vad_pool_mve.c has it."""
+    for count in range(1, 257):
+        sums = np.arange(-128 * count, 127 * count + 1)
+        by_helium = (2 * (2 * sums) * ((1 << 30) // count + 1) + (1 << 31)) >> 32
+        magnitude = (np.abs(sums) + count // 2) // count
+        np.testing.assert_array_equal(by_helium, np.sign(sums) * magnitude)

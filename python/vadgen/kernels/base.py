@@ -117,7 +117,8 @@ class Kernel:
         layer: the layer type.
         accepts: whether it takes a layer of the program.
         pack: its call.
-        reads_planes: the planes that it reads faster than pixels; `pack` takes them as `reads`.
+        reads_planes: the planes, if any, that it reads faster than pixels; `pack` takes them as
+            `reads`.
         writes_planes: whether it can write such planes; `pack` takes them as `writes`.
         takes_room: whether `pack` takes `room`, bytes of scratch; less costs instructions.
         compact: what a smaller layout of its constants saves; `pack` takes it as `compact=True`.
@@ -126,7 +127,7 @@ class Kernel:
     layer: type[Layer]
     accepts: Callable[[Any, Program], bool]
     pack: Callable[..., Call]
-    reads_planes: Callable[[Any, Program], Planes] | None = None
+    reads_planes: Callable[[Any, Program], Planes | None] | None = None
     writes_planes: Callable[[Any, Program, Planes], bool] | None = None
     takes_room: bool = False
     compact: Callable[[Any, Program], Compact] | None = None

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from vadgen.kernels import requantize
+from vadgen.kernels import portable, requantize
 from vadgen.kernels.base import Call, Kernel, Planes, call, folded_bias
 from vadgen.kernels.portable import fits, is_pointwise
-from vadgen.lower import Add, Conv2d, DepthwiseConv2d, Program, Requant
+from vadgen.lower import Add, Conv2d, DepthwiseConv2d, Lut, Mean, Mul, Pool, Program, Requant
 
 _CHUNK = 16
 """Inputs that one instruction multiplies."""
@@ -19,7 +19,12 @@ _ROOM = 12 * 1024
 """Scratch for windows; a longer row is done in parts."""
 _STEPS = (8, 16, 24, 32)
 """Bytes from pixel to pixel for which `vad_mve_planes.S` has loops."""
-_FOUR = 4
+_FOUR, _EIGHT = 4, 8
+_MOST_SIZE = 7
+_MOST_SUMMED = 256
+"""Bytes whose sum fits int16."""
+_LINES = {3: 4, 5: 5, 7: 8}
+"""Bytes of scratch for each column of a depthwise window's rows, by the window's size."""
 _MOST_RIGHT = 31
 
 
@@ -138,11 +143,14 @@ def _stream(layer: Conv2d, zero_point: int, paired: bool) -> NDArray[np.int32]:
 # --- depthwise ------------------------------------------------------------------------------------
 
 
+def _size(layer: DepthwiseConv2d) -> int:
+    """Of the loop's window, in whose corner the layer's lies."""
+    return max(3, max(layer.kernel_h, layer.kernel_w) // 2 * 2 + 1)
+
+
 def _takes_depthwise(layer: DepthwiseConv2d, program: Program) -> bool:
     return (
-        layer.depth_multiplier == 1
-        and layer.kernel_h == layer.kernel_w
-        and layer.kernel_h in (3, 5)
+        max(layer.kernel_h, layer.kernel_w) <= _MOST_SIZE
         and layer.stride_w in (1, 2)
         and 7 * program.values[layer.output].channels < 1 << 16
         and fits(layer, program)
@@ -150,8 +158,10 @@ def _takes_depthwise(layer: DepthwiseConv2d, program: Program) -> bool:
     )
 
 
-def _planes(layer: DepthwiseConv2d, program: Program) -> Planes:
+def _planes(layer: DepthwiseConv2d, program: Program) -> Planes | None:
     """The planes that the layer reads faster."""
+    if layer.depth_multiplier > 1:
+        return None
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
     spread = out.rows * layer.kernel_h * source.row_bytes
     return Planes(0, source.width, source.channels, 1, spread)
@@ -159,27 +169,29 @@ def _planes(layer: DepthwiseConv2d, program: Program) -> Planes:
 
 def _depthwise(layer: DepthwiseConv2d, program: Program, reads: Planes | None = None) -> Call:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    plain, size = _settled(layer, program), layer.kernel_h
+    plain, size = _settled(layer, program), _size(layer)
     folded = folded_bias(plain.bias, requantize.taps(plain), source.zero_point)
     tail = [folded, plain.requant.multiplier, plain.requant.shift.astype(np.int32)]
-    words = _words(_columns(plain.weights))
+    words = _words(_columns(plain.weights, size))
     constants = np.concatenate([words, np.stack(tail, axis=1)], axis=1)
     pitch = -(-source.width // _CHUNK) * _CHUNK
-    read = layer.stride_w * (-(-out.width // 8) * 8 - 1) + _CHUNK // 4 + (size == 5) * _CHUNK // 4
+    read = layer.stride_w * (-(-out.width // 8) * 8 - 1) + _CHUNK // 4 * (1 if size == 3 else 2)
     columns = max(layer.pad_left + max(pitch, source.width + 4), read)
     columns += -columns % _CHUNK
-    scratch = (4 if size == 3 else 5) * columns + pitch
+    scratch = _LINES[size] * columns + pitch
     made = call(
         "vad_depthwise_mve_planes" if reads else "vad_depthwise_mve_rows",
-        scratch if reads else scratch + size * pitch,
+        scratch if reads else scratch + layer.kernel_h * pitch,
         "vad_depthwise_mve",
         constants=constants,
         row=f"vad_mve_depthwise_{size}_{layer.stride_w}_{_finish(plain.requant)}",
         in_width=source.width,
-        channels=out.channels,
+        in_channels=source.channels,
         out_width=out.width,
+        depth_multiplier=layer.depth_multiplier,
         columns=columns,
         size=size,
+        kernel_h=layer.kernel_h,
         pad_left=layer.pad_left,
         in_zero_point=source.zero_point,
         out_zero_point=plain.requant.zero_point,
@@ -187,18 +199,17 @@ def _depthwise(layer: DepthwiseConv2d, program: Program, reads: Planes | None = 
     return dataclasses.replace(made, reads_past=_READS_PAST if reads else 0)
 
 
-def _columns(weights: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Weights (KH, KW, C) as (C, 16) for 3x3, (C, 48) for 5x5: see vad_depthwise_mve.h."""
-    size, _, channels = weights.shape
-    by_column = weights.transpose(2, 1, 0)  # (C, KW, KH)
+def _columns(weights: NDArray[np.int8], size: int) -> NDArray[np.int8]:
+    """Weights (KH, KW, C) as (C, 16) for 3x3, (C, 48), (C, 64): see vad_depthwise_mve.h."""
+    height, width, channels = weights.shape
+    filled = np.zeros((channels, 8, 8), np.int8)
+    filled[:, :width, :height] = weights.transpose(2, 1, 0)  # (C, KW, KH)
     if size == 3:
-        window = np.zeros((channels, 4, 4), np.int8)
-        window[:, :3, :3] = by_column
-    else:
-        window = np.zeros((channels, 12, 4), np.int8)
-        window[:, :5] = by_column[:, :, :4]
-        window.reshape(channels, 3, 16)[:, 2, :5] = by_column[:, :, 4]
-    return window
+        return filled[:, :4, :4]
+    if size == 5:
+        last = np.pad(filled[:, :, 4], ((0, 0), (0, 8))).reshape(-1, 4, 4)
+        return np.concatenate([filled[:, :, :4], last], axis=1)
+    return np.concatenate([filled[:, :, :4], filled[:, :, 4:]], axis=1)
 
 
 # --- add ------------------------------------------------------------------------------------------
@@ -220,7 +231,7 @@ def _takes_add(layer: Add, program: Program) -> bool:
 
 def _add(layer: Add, program: Program) -> Call:
     a = 0 if _is_half(layer, 1) else 1
-    return call(
+    made = call(
         "vad_add_mve",
         multiplier_a=layer.multipliers[a],
         multiplier=layer.multipliers[2],
@@ -233,10 +244,54 @@ def _add(layer: Add, program: Program) -> Call:
         zero_point_b=layer.zero_points[1 - a],
         zero_point=layer.zero_points[2],
     )
+    return dataclasses.replace(made, reads_past=_EIGHT - 1)
+
+
+# --- the portable structs -------------------------------------------------------------------------
+
+
+def _as(made: Call, header: str, reads_past: int) -> Call:
+    """The call of a portable kernel by its twin for Helium, which `header` declares."""
+    return dataclasses.replace(
+        made, function=f"{made.function}_mve", header=f"{header}_mve.h", reads_past=reads_past
+    )
+
+
+def _takes_mul(layer: Mul, program: Program) -> bool:
+    return -_MOST_RIGHT <= layer.shift <= -1 and fits(layer, program)
+
+
+def _mul(layer: Mul, program: Program) -> Call:
+    return _as(portable.mul(layer, program), "vad_mul", _EIGHT - 1)
+
+
+def _takes_pool(layer: Pool, program: Program) -> bool:
+    few = not layer.average or layer.kernel_h * layer.kernel_w <= _MOST_SUMMED
+    return few and fits(layer, program)
+
+
+def _pool(layer: Pool, program: Program) -> Call:
+    return _as(portable.pool(layer, program), "vad_pool", 2 * _CHUNK - 1)
+
+
+def _takes_mean(layer: Mean, program: Program) -> bool:
+    return program.values[layer.inputs[0]].width <= _MOST_SUMMED and fits(layer, program)
+
+
+def _mean(layer: Mean, program: Program) -> Call:
+    return _as(portable.mean(layer, program), "vad_mean", _EIGHT - 1)
+
+
+def _lut(layer: Lut, program: Program) -> Call:
+    return _as(portable.lut(layer, program), "vad_lut", _READS_PAST)
 
 
 KERNELS: tuple[Kernel, ...] = (
     Kernel(Conv2d, _takes_conv2d, _conv2d, writes_planes=_writes_planes, takes_room=True),
     Kernel(DepthwiseConv2d, _takes_depthwise, _depthwise, reads_planes=_planes),
     Kernel(Add, _takes_add, _add),
+    Kernel(Mul, _takes_mul, _mul),
+    Kernel(Pool, _takes_pool, _pool),
+    Kernel(Mean, _takes_mean, _mean),
+    Kernel(Lut, fits, _lut),
 )

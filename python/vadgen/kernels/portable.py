@@ -231,7 +231,8 @@ def pool(layer: Pool, program: Program) -> Call:
     )
 
 
-def _mean(layer: Mean, program: Program) -> Call:
+def mean(layer: Mean, program: Program) -> Call:
+    """The call of `vad_mean`; see `mul`."""
     source = program.values[layer.inputs[0]]
     return call(
         "vad_mean",
@@ -245,7 +246,8 @@ def _mean(layer: Mean, program: Program) -> Call:
     )
 
 
-def _lut(layer: Lut, program: Program) -> Call:
+def lut(layer: Lut, program: Program) -> Call:
+    """The call of `vad_lut`; see `mul`."""
     return call("vad_lut", table=layer.table, bytes=program.values[layer.output].row_bytes)
 
 
@@ -285,8 +287,8 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel(Gather, fits, _gather),
     Kernel(Pad, fits, _pad),
     Kernel(Pool, fits, pool),
-    Kernel(Mean, fits, _mean),
-    Kernel(Lut, fits, _lut),
+    Kernel(Mean, fits, mean),
+    Kernel(Lut, fits, lut),
     Kernel(Softmax, fits, _softmax),
     Kernel(Concat, fits, _concat),
     Kernel(Copy, fits, _copy),

@@ -266,7 +266,7 @@ class _Draft:
             if reads is None or kernel.writes_planes is None:
                 continue
             planes = reads(self.program.layers[readers[0]], self.program)
-            if kernel.writes_planes(layer, self.program, planes):
+            if planes is not None and kernel.writes_planes(layer, self.program, planes):
                 found[layer.output] = planes
         return found
 

@@ -1,7 +1,8 @@
 /* ADD on cores with Helium; numpy twin: ref/add.py.
  *
  * The input with the greater scale is scaled by exactly 1/2. The other one is scaled by
- * multiplier_a and shift_a, except where both have the same scale. Limits are those of int8. */
+ * multiplier_a and shift_a, except where both have the same scale. Limits are those of int8. Up to
+ * 7 bytes behind an input row are read; what lies there does not matter. */
 #ifndef VAD_ADD_MVE_H
 #define VAD_ADD_MVE_H
 

@@ -16,17 +16,17 @@ static void fill(int8_t *to, uint32_t bytes, int8_t value) {
 static int8_t *prepare(const vad_depthwise_mve_t *op, int8_t *scratch, vad_mve_depthwise_t *to,
                        int8_t **padding) {
     const uint32_t pitch = (op->in_width + 15u) & ~15u;
-    const uint32_t lines = op->size == 5 ? 5 : 4;
+    const uint32_t lines = op->size == 3 ? 4 : op->size == 5 ? 5 : 8;
     int8_t *line = scratch + 4 * op->columns;
     *padding = scratch + lines * op->columns;
     to->columns = scratch + 4 * op->pad_left;
-    to->line = line + op->pad_left;
+    to->line = line + (op->size == 5 ? 1 : 4) * op->pad_left;
     to->sixteens = pitch / 16;
     to->width = op->in_width;
     to->zero_points = (uint8_t)op->in_zero_point * UINT32_C(0x01010101);
     to->windows = scratch;
     to->line_windows = line;
-    to->pixel = op->channels;
+    to->pixel = (uint32_t)op->in_channels * op->depth_multiplier;
     to->eights = op->out_width / 8u;
     to->rest = op->out_width % 8u;
     to->zero_point = op->out_zero_point;
@@ -40,19 +40,20 @@ void vad_depthwise_mve_planes(const vad_depthwise_mve_t *op, const int8_t *const
     int8_t *padding;
     (void)prepare(op, scratch, &depthwise, &padding);
     for (int32_t i = 0; i < op->size; i++) {
-        depthwise.rows[i] = rows[i] == NULL ? padding : rows[i];
-        depthwise.next[i] = rows[i] == NULL ? 0 : op->in_width;
+        const int inside = i < op->kernel_h && rows[i] != NULL;
+        depthwise.rows[i] = inside ? rows[i] : padding;
+        depthwise.next[i] = inside ? op->in_width : 0;
     }
     depthwise.constants = op->constants;
-    depthwise.channels = op->channels;
+    depthwise.channels = op->in_channels;
     depthwise.out = out;
     op->row(&depthwise);
 }
 
 /* A channel of a row of pixels to a plane. */
 static void spread(const vad_depthwise_mve_t *op, const int8_t *in, int8_t *plane) {
-    const uint16x8_t offsets = vmulq_n_u16(vidupq_n_u16(0, 1), op->channels);
-    for (int32_t x = 0; x < op->in_width; x += 8, in += 8 * op->channels, plane += 8) {
+    const uint16x8_t offsets = vmulq_n_u16(vidupq_n_u16(0, 1), op->in_channels);
+    for (int32_t x = 0; x < op->in_width; x += 8, in += 8 * op->in_channels, plane += 8) {
         const mve_pred16_t inside = vctp16q((uint32_t)(op->in_width - x));
         vstrbq_p_s16(plane, vldrbq_gather_offset_z_s16(in, offsets, inside), inside);
     }
@@ -69,14 +70,15 @@ void vad_depthwise_mve_rows(const vad_depthwise_mve_t *op, const int8_t *const *
     for (int32_t i = 0; i < op->size; i++) {
         depthwise.next[i] = 0;
     }
-    for (int32_t c = 0; c < op->channels; c++) {
+    for (int32_t c = 0; c < op->in_channels; c++) {
         for (int32_t i = 0; i < op->size; i++) {
-            depthwise.rows[i] = rows[i] == NULL ? padding : planes + i * pitch;
-            if (rows[i] != NULL) {
+            const int inside = i < op->kernel_h && rows[i] != NULL;
+            depthwise.rows[i] = inside ? planes + i * pitch : padding;
+            if (inside) {
                 spread(op, rows[i] + c, planes + i * pitch);
             }
         }
-        depthwise.channels = 1;
+        depthwise.channels = op->depth_multiplier;
         op->row(&depthwise);
     }
 }

@@ -42,10 +42,11 @@ struct vad_mve_dots {
 /* Argument of vad_mve_depthwise_*; the order is known to vad_mve_depthwise.S.
  *
  * A channel's rows become columns: 4 bytes for each x, from rows 0 to 3. 3x3: the fourth has zero
- * weights. 5x5: the fifth row is copied to `line`. What changes from channel to channel (rows,
+ * weights. 5x5: the fifth row is copied to `line`. 7x7: rows 4 to 6 become columns at `line`, whose
+ * fourth byte has zero weights. What changes from channel to channel (rows,
  * constants, out, channels) ends at the channel behind the last one. */
 struct vad_mve_depthwise {
-    const int8_t *rows[8]; /* the first channel's planes, 3 or 5 of them */
+    const int8_t *rows[8]; /* the first channel's planes, 3, 5 or 7 of them */
     int32_t next[8];       /* bytes to the next channel's */
     int8_t *columns;       /* where the first pixel's column goes */
     int8_t *line;
@@ -58,8 +59,8 @@ struct vad_mve_depthwise {
     uint32_t pixel;           /* bytes from an output pixel to the next */
     uint32_t eights;          /* output pixels in whole eights */
     uint32_t rest;            /* pixels behind them */
-    const int32_t *constants; /* for each channel: weights (16 bytes; 5x5: 48), bias, multiplier,
-                                 left shift */
+    const int32_t *constants; /* for each channel: weights (16 bytes; 5x5: 48; 7x7: 64), bias,
+                                 multiplier, left shift */
     uint32_t channels;        /* at least 1 */
     int32_t zero_point;       /* of the output */
 };

@@ -4,7 +4,8 @@
  *
  * vad_mve.h says what the arguments are. VST4 turns rows of a channel into columns of four bytes,
  * so that a 3x3 window lies in 12 bytes side by side and one VMLADAV has its sum. A 5x5 window
- * takes three: four columns of rows 0 to 3, their fifth, and row 4. Sums of eight pixels move to q4
+ * takes three: four columns of rows 0 to 3, their fifth, and row 4. A 7x7 window takes four: the
+ * columns of rows 0 to 3 and those of rows 4 to 6, each in two parts. Sums of eight pixels move to q4
  * (even ones) and q5, are requantized together, and scattered to their pixels.
  *
  * <finish>  relu or signed, the two requantizations of vad_mve.h
@@ -87,8 +88,47 @@
     str         r0, [r9]
     .endm
 
+    .macro columns_7
+    ldm         r12, {r1, r3-r8}
+    vldrw.u32   q0, [r12, #ROWS]
+    vldrw.u32   q1, [r12, #NEXT]
+    vldrw.u32   q2, [r12, #ROWS + 16]
+    vldrw.u32   q3, [r12, #NEXT + 16]
+    vadd.i32    q0, q0, q1
+    vadd.i32    q2, q2, q3
+    vstrw.32    q0, [r12, #ROWS]
+    vstrw.32    q2, [r12, #ROWS + 16]
+    ldrd        r2, r9, [r12, #COLUMNS] /* and LINE */
+    ldr         r0, [r12, #SIXTEENS]
+    dls         lr, r0
+1:
+    vldrb.u8    q0, [r1], #16
+    vldrb.u8    q1, [r3], #16
+    vldrb.u8    q2, [r4], #16
+    vldrb.u8    q3, [r5], #16
+    vst40.8     {q0, q1, q2, q3}, [r2]
+    vst41.8     {q0, q1, q2, q3}, [r2]
+    vst42.8     {q0, q1, q2, q3}, [r2]
+    vst43.8     {q0, q1, q2, q3}, [r2]!
+    vldrb.u8    q0, [r6], #16
+    vldrb.u8    q1, [r7], #16
+    vldrb.u8    q2, [r8], #16
+    vst40.8     {q0, q1, q2, q3}, [r9]
+    vst41.8     {q0, q1, q2, q3}, [r9]
+    vst42.8     {q0, q1, q2, q3}, [r9]
+    vst43.8     {q0, q1, q2, q3}, [r9]!
+    le          lr, 1b
+    ldrd        r2, r9, [r12, #COLUMNS]
+    ldrd        r1, r0, [r12, #WIDTH]   /* and ZERO_POINTS */
+    vdup.32     q0, r0
+    add         r2, r2, r1, lsl #2
+    add         r9, r9, r1, lsl #2
+    vstrw.32    q0, [r2]
+    vstrw.32    q0, [r9]
+    .endm
+
 /* r2: the constants; leaves bias, multiplier and shift in r5, r7 and r8, the first window's column
- * in r1, and for 5x5 its fifth row in r10. */
+ * in r1, and in r10 for 5x5 its fifth row, for 7x7 its column of the rows from the fifth on. */
     .macro constants_3
     vldrw.u32   q0, [r2], #16
     ldr         r1, [r12, #WINDOWS]
@@ -98,6 +138,14 @@
     vldrw.u32   q0, [r2], #16
     vldrw.u32   q1, [r2], #16
     vldrw.u32   q2, [r2], #16
+    ldrd        r1, r10, [r12, #WINDOWS] /* and LINE_WINDOWS */
+    .endm
+
+    .macro constants_7
+    vldrw.u32   q0, [r2], #16
+    vldrw.u32   q1, [r2], #16
+    vldrw.u32   q2, [r2], #16
+    vldrw.u32   q6, [r2], #16
     ldrd        r1, r10, [r12, #WINDOWS] /* and LINE_WINDOWS */
     .endm
 
@@ -126,6 +174,26 @@
     vmov        \to\()[\high], \to\()[\low], r0, r4
     .endm
 
+    .macro sums_7 stride, i, j, to, low, high
+    vldrw.u32   q3, [r1, #4 * \stride * \i]
+    vmladav.s8  r0, q3, q0
+    vldrw.u32   q3, [r1, #4 * \stride * \j]
+    vmladav.s8  r4, q3, q0
+    vldrw.u32   q3, [r1, #4 * \stride * \i + 16]
+    vmladava.s8 r0, q3, q1
+    vldrw.u32   q3, [r1, #4 * \stride * \j + 16]
+    vmladava.s8 r4, q3, q1
+    vldrw.u32   q3, [r10, #4 * \stride * \i]
+    vmladava.s8 r0, q3, q2
+    vldrw.u32   q3, [r10, #4 * \stride * \j]
+    vmladava.s8 r4, q3, q2
+    vldrw.u32   q3, [r10, #4 * \stride * \i + 16]
+    vmladava.s8 r0, q3, q6
+    vldrw.u32   q3, [r10, #4 * \stride * \j + 16]
+    vmladava.s8 r4, q3, q6
+    vmov        \to\()[\high], \to\()[\low], r0, r4
+    .endm
+
     .macro step_3 stride, pixels
     add         r1, r1, #4 * \stride * \pixels
     .endm
@@ -133,6 +201,11 @@
     .macro step_5 stride, pixels
     add         r1, r1, #4 * \stride * \pixels
     add         r10, r10, #\stride * \pixels
+    .endm
+
+    .macro step_7 stride, pixels
+    add         r1, r1, #4 * \stride * \pixels
+    add         r10, r10, #4 * \stride * \pixels
     .endm
 
     .macro scale_relu sums
@@ -155,6 +228,13 @@
 
     .macro zero_point_signed
     ldr         r0, [r12, #ZERO_POINT]
+    .endm
+
+/* Bytes to each of four pixels, in words; r11: to the next one. */
+    .macro four_pixels
+    mov         r0, #0
+    vidup.u32   q6, r0, #1
+    vmul.i32    q6, q6, r11
     .endm
 
 /* Eight pixels, ready to be stored from the even bytes of q4. */
@@ -184,9 +264,9 @@ vad_mve_depthwise_\size\()_\stride\()_\finish:
     vpush       {d8-d15}
     mov         r12, r0
     ldr         r11, [r12, #PIXEL]
-    mov         r0, #0
-    vidup.u32   q6, r0, #1
-    vmul.i32    q6, q6, r11             /* of four pixels, in words */
+    .ifnc \size, 7
+    four_pixels
+    .endif
     mov         r0, #0
     vidup.u16   q7, r0, #1
     vmul.i16    q7, q7, r11             /* of eight pixels, in halfwords */
@@ -224,6 +304,11 @@ vad_mve_depthwise_\size\()_\stride\()_\finish:
     vqmovnb.s32 q4, q4
     vqadd.s16   q4, q4, r0
     vqmovnb.s16 q4, q4
+    .ifc \size, 7
+    lsr         r11, r11, #3            /* q6 held weights */
+    four_pixels
+    lsl         r11, r11, #3
+    .endif
     vpst
     vstrbt.32   q4, [r3, q6]
     b           .Lnext_\size\()_\stride\()_\finish
@@ -244,11 +329,11 @@ vad_mve_depthwise_\size\()_\stride\()_\finish:
     .size   vad_mve_depthwise_\size\()_\stride\()_\finish, . - vad_mve_depthwise_\size\()_\stride\()_\finish
     .endm
 
-    depthwise   3, 1, relu
-    depthwise   3, 2, relu
-    depthwise   5, 1, relu
-    depthwise   5, 2, relu
-    depthwise   3, 1, signed
-    depthwise   3, 2, signed
-    depthwise   5, 1, signed
-    depthwise   5, 2, signed
+    .irp        finish, relu, signed
+    depthwise   3, 1, \finish
+    depthwise   3, 2, \finish
+    depthwise   5, 1, \finish
+    depthwise   5, 2, \finish
+    depthwise   7, 1, \finish
+    depthwise   7, 2, \finish
+    .endr
