@@ -200,6 +200,10 @@ class MemoryOptions:
     )
 
 
+TRAINED = ("stfpm", "paste")
+"""Detectors with epochs."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides what a build makes, apart from the bytes of its inputs.
@@ -353,7 +357,7 @@ def read_recipe(path: Path | None, flags: Mapping[str, str | bool]) -> Recipe:
 
     Raises:
         VadgenError: file missing or not TOML, unknown key, value of the wrong type or range,
-            no board.
+            no board, or epochs asked for where nothing is trained; a file may state them.
     """
     known = {key.dotted: key for key in keys()}
     values: dict[str, object] = {}
@@ -376,7 +380,13 @@ def read_recipe(path: Path | None, flags: Mapping[str, str | bool]) -> Recipe:
             k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)
         }
         top[table] = kind(**options)
-    return Recipe(**top)
+    recipe = Recipe(**top)
+    if "student.epochs" in flags and recipe.detector not in TRAINED:
+        raise VadgenError(
+            f"--epochs has no meaning: the detector {recipe.detector} is not trained",
+            f"leave it out, or add --detector {' or '.join(TRAINED)}",
+        )
+    return recipe
 
 
 def read_flag(key: Key, text: str | bool) -> object:

@@ -169,6 +169,19 @@ def test_refused_flags(flag: str, text: str, message: str, hint: str) -> None:
     assert hint in error.value.hint
 
 
+@pytest.mark.parametrize("detector", ["auto", "padim", "patchcore"])
+def test_epochs_where_nothing_is_trained(detector: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(FULL, encoding="utf-8")
+    stated = read_recipe(path, {"detector": detector})
+    assert stated.student.epochs is not None
+    with pytest.raises(VadgenError, match=f"--epochs .* {detector} is not trained") as caught:
+        read_recipe(path, {"detector": detector, "student.epochs": "20"})
+    assert "--detector stfpm" in caught.value.hint and caught.value.code == Exit.INPUT
+    trained = read_recipe(path, {"detector": "paste", "student.epochs": "20"})
+    assert trained.student.epochs == 20
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(VadgenError, match="does not exist"):
         read_recipe(tmp_path / "none.toml", {})
