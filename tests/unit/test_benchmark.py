@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from parts import write_labelled
 
-from vadgen.benchmark.cell import Row
+from vadgen.benchmark.cell import Cell, Row
 from vadgen.benchmark.store import FOLDER, read_rows
 from vadgen.errors import Exit, VadgenError
 from vadgen.pipeline.benchmark import Sweep, benchmark, open_row
+from vadgen.pipeline.benchmark_cell import effort_of
 from vadgen.progress import SilentProgress
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -167,6 +168,8 @@ def test_a_student_of_a_row_is_built(root: Path, tmp_path: Path) -> None:
     spec = f"{tmp_path / 's'}:{plain.cell.key}"
     recipe, training = open_row(spec, {"board": "host"})
     assert (recipe.detector, recipe.student.epochs) == ("paste", 2)
+    other, _ = open_row(spec, {"board": "host", "detector": "padim"})
+    assert (other.detector, other.student.epochs) == ("padim", None)
     built = build(recipe, tmp_path / "built", SilentProgress(), training)
     assert built.metrics is not None
     assert built.metrics["int8"]["image_auroc"] == integer.metrics.image_auroc
@@ -213,12 +216,17 @@ def test_wrong_names_stop_a_sweep_before_it_begins(
 
 
 def test_a_killed_sweep_goes_on_where_it_was(root: Path, tmp_path: Path) -> None:
-    """kill -9 in the middle: what is finished stays, whole; the same command runs the rest."""
+    """kill -9 in the middle: what is finished stays, whole; the same command runs the rest.
+
+    No worker stays behind.
+    """
     out = tmp_path / "out"
     names = ["--data", str(root), "--backbones", "tiny", "--detectors", "padim_diagonal"]
+    names += ["--categories", "bolt", "--workers", "2"]
     command = [sys.executable, "-m", "vadgen", "benchmark", *names, "--input", "64", "--out"]
     command += [str(out), "--seeds", ",".join(map(str, range(200)))]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    silent: Any = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+    process = subprocess.Popen(command, start_new_session=True, **silent)
     try:
         deadline = time.monotonic() + 60
         while len(list(out.glob(f"{FOLDER}/*.parquet"))) < 3 and time.monotonic() < deadline:
@@ -226,7 +234,12 @@ def test_a_killed_sweep_goes_on_where_it_was(root: Path, tmp_path: Path) -> None
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    kept = {row.cell.seed for row in read_rows(out) if row.cell.category == "bolt"}
+    deadline = time.monotonic() + 60
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+    kept = {row.cell.seed for row in read_rows(out)}
     assert 3 <= len(kept) < 200
     seeds = tuple(sorted(kept)) + (200,)
     more = sweep(root, out, detectors=("padim_diagonal",), seeds=seeds, categories=("bolt",))
@@ -234,14 +247,25 @@ def test_a_killed_sweep_goes_on_where_it_was(root: Path, tmp_path: Path) -> None
     assert (result.found, result.ran) == (len(kept), 1)
 
 
-def test_workers_give_the_same_rows(root: Path, tmp_path: Path) -> None:
-    benchmark(sweep(root, tmp_path / "one"), SilentProgress())
-    benchmark(sweep(root, tmp_path / "two", workers=2), SilentProgress())
+def test_workers_give_the_same_rows(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From features that they made themselves, in the cache of the moment."""
+    for name, workers in (("one", 1), ("two", 2)):
+        monkeypatch.setenv("VADGEN_CACHE", str(tmp_path / f"cache_{name}"))
+        benchmark(sweep(root, tmp_path / name, workers=workers), SilentProgress())
+        assert len(list((tmp_path / f"cache_{name}" / "study").iterdir())) == 2
     one, two = (
         {row.cell.key: figures(row) for row in read_rows(tmp_path / name)}
         for name in ("one", "two")
     )
     assert one == two
+
+
+def test_longer_cells_begin_first() -> None:
+    names = ("padim_diagonal", "padim", "patchcore", "padim_int8", "cfa", "stfpm@40", "paste")
+    cells = [Cell("mvtec", "nut", "tiny", "random", 64, name, 0.0, False, 0) for name in names]
+    assert sorted(reversed(cells), key=effort_of) == cells
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import pytest
 from drawn_pictures import SIDE, drawn
 from parts import save, write_labelled
 
+from vadgen.backbones import load_backbone
+from vadgen.backbones.network import forward
 from vadgen.benchmark import guard, store
 from vadgen.benchmark.cell import FIGURES, Cell, Costs, Figures, Row, Suspects
 from vadgen.benchmark.contamination import Draw, contaminate
@@ -20,6 +22,7 @@ from vadgen.benchmark.methods.patchcore import average
 from vadgen.benchmark.tables import spread_of, summarize
 from vadgen.data.folder import load_dataset
 from vadgen.errors import Exit, VadgenError
+from vadgen.pipeline import benchmark_features
 
 CELL = Cell("mvtec", "nut", "tiny", "random", 64, "padim", 0.1, False, 0)
 
@@ -158,6 +161,32 @@ def test_the_guard_looks_at_a_draw_of_many_pictures(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(guard, "_REFERENCES", 16)
     ranking = rank(drawn(60, odd=2), 0)
     assert set(ranking.order[:2].tolist()) == {58, 59}
+
+
+@pytest.mark.usefixtures("cache")
+def test_workers_share_the_features_of_a_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches are made once, by whoever comes first, and read together in any order."""
+    network, part = load_backbone("tiny"), load_dataset(write_labelled(tmp_path / "nut"))
+    digest = part.sha256()
+    whole = benchmark_features.find_store(network, part, digest, 64)
+    whole.make()
+    monkeypatch.setattr(benchmark_features, "BATCH", 8)
+    monkeypatch.setenv("VADGEN_CACHE", str(tmp_path))
+    split = benchmark_features.find_store(network, part, digest, 64)
+    assert (len(whole.keys), len(split.keys)) == (1, 3) and len(whole.paths) == 20
+    folders = [tmp_path / "study" / key[:32] for key in split.keys]
+    split.make(1, 2)
+    assert [folder.exists() for folder in folders] == [False, True, False]
+    made = folders[1].stat().st_mtime_ns
+    split.make()
+    assert all(folder.exists() for folder in folders) and folders[1].stat().st_mtime_ns == made
+    chosen = [whole.paths[i] for i in (17, 3, 8, 19, 0, 9, 3)]
+    expected = forward(network, split.pictures(chosen).images())
+    taps = split.pictures(chosen).taps()
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(taps, expected, strict=True))
+    assert split.seconds > 0
 
 
 def test_peak_memory_sees_what_was_freed() -> None:

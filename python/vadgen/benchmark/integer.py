@@ -19,6 +19,7 @@ class IntegerMethod:
         family: as of `Method`.
         build: recipe keys that make it.
         epochs: of training, the paper's; 0 for one that is not trained.
+        effort: as of `Method`.
     """
 
     name: str
@@ -26,6 +27,7 @@ class IntegerMethod:
     family: str
     build: Mapping[str, str]
     epochs: int = 0
+    effort: int = 3
 
 
 INTEGER = {

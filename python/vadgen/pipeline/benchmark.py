@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import json
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ from vadgen.pipeline.benchmark_cell import (
     Study,
     Training,
     check_cell,
+    effort_of,
+    needs_features,
     open_parts,
     prepare,
     recipe_of,
@@ -37,6 +42,7 @@ from vadgen.recipe import Recipe
 
 _STUDY = "study.json"
 _CONNECT_SECONDS = 10.0
+_FORKING = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,8 @@ def benchmark(sweep: Sweep, progress: Progress) -> BenchmarkResult:
     """
     started = time.monotonic()
     check_packages()
+    if sweep.dask is None and sweep.workers > 1:
+        _warm_up()
     progress.step("Find the data sets")
     study = _open_study(sweep)
     cells = plan_cells(sweep, study)
@@ -260,19 +268,30 @@ def _finished(sweep: Sweep, study: Study, todo: Sequence[Cell]) -> Iterator[str]
             run_cell(study, cell)
             yield cell.title
         return
-    with _executor(sweep) as pool:
-        yield from _spread(pool, study, todo)
+    with _executor(sweep) as (pool, workers):
+        yield from _spread(pool, workers, study, todo)
 
 
-def _spread(pool: Executor, study: Study, todo: Iterable[Cell]) -> Iterator[str]:
-    """Features first, once for all cells that share them; cells as soon as theirs are there."""
+def _spread(pool: Executor, workers: int, study: Study, todo: Iterable[Cell]) -> Iterator[str]:
+    """Features first, once for all cells that share them, every worker a part of the pictures.
+
+    Cells run as soon as their features are there, those that take long before the others.
+    """
     groups: dict[Cell, list[Cell]] = {}
-    for cell in todo:
+    for cell in sorted(todo, key=effort_of, reverse=True):
         groups.setdefault(shared_of(cell), []).append(cell)
-    preparing: dict[Future[Any], Cell] = {
-        pool.submit(prepare, study, shared): shared for shared in groups
+    running: dict[Future[Any], Cell] = {
+        pool.submit(run_cell, study, cell): cell
+        for shared in groups
+        if not needs_features(shared)
+        for cell in groups[shared]
     }
-    running: dict[Future[Any], Cell] = {}
+    preparing: dict[Future[Any], Cell] = {
+        pool.submit(prepare, study, shared, first, workers): shared
+        for shared in groups
+        if needs_features(shared)
+        for first in range(workers)
+    }
     while preparing or running:
         done, _ = wait([*preparing, *running], return_when=FIRST_COMPLETED)
         for future in done:
@@ -284,19 +303,45 @@ def _spread(pool: Executor, study: Study, todo: Iterable[Cell]) -> Iterator[str]
                     "finished rows are kept: run the same command again, with fewer --workers",
                 ) from None
             if future in preparing:
-                for cell in groups[preparing.pop(future)]:
-                    running[pool.submit(run_cell, study, cell)] = cell
+                shared = preparing.pop(future)
+                if shared not in preparing.values():
+                    for cell in groups[shared]:
+                        running[pool.submit(run_cell, study, cell)] = cell
             else:
                 yield running.pop(future).title
 
 
+def _warm_up() -> None:
+    """Starts the server that workers are forked from: it loads meanwhile what they need."""
+    _FORKING.set_forkserver_preload(["vadgen.pipeline.benchmark_cell", "torch", "scipy.ndimage"])
+    forkserver.ensure_running()
+
+
+def _begin(environment: Mapping[str, str]) -> None:
+    """A worker has the environment of its sweep, not of the server's start, and ends with it."""
+    os.environ.clear()
+    os.environ.update(environment)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 @contextmanager
-def _executor(sweep: Sweep) -> Iterator[Executor]:
-    """Processes of this computer, or of a Dask cluster; unstarted work ends with the block."""
+def _executor(sweep: Sweep) -> Iterator[tuple[Executor, int]]:
+    """Processes of this computer, or of a Dask cluster, and how many work at once.
+
+    Unstarted work ends with the block.
+    """
     if sweep.dask is None:
-        pool = ProcessPoolExecutor(sweep.workers, multiprocessing.get_context("spawn"))
+        given = (dict(os.environ),)
+        pool = ProcessPoolExecutor(sweep.workers, _FORKING, initializer=_begin, initargs=given)
         try:
-            yield pool
+            yield pool, sweep.workers
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         return
@@ -316,6 +361,7 @@ def _executor(sweep: Sweep) -> Iterator[Executor]:
             "start one with `dask scheduler`, and workers with `dask worker tcp://...`",
         ) from None
     try:
-        yield client.get_executor(pure=False, retries=3)
+        threads = sum(client.nthreads().values())
+        yield client.get_executor(pure=False, retries=3), max(1, threads)
     finally:
         client.close()

@@ -27,7 +27,7 @@ from vadgen.data.collections import open_collection
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import image_size, load_mask
 from vadgen.errors import Exit, VadgenError
-from vadgen.pipeline.benchmark_features import Store, open_store
+from vadgen.pipeline.benchmark_features import Store, find_store
 from vadgen.pipeline.manifest import sha256_file, sha256_text
 from vadgen.progress import SilentProgress
 from vadgen.recipe import Recipe, nearest, read_recipe
@@ -122,8 +122,8 @@ def recipe_of(study: Study, cell: Cell, flags: Mapping[str, str | bool]) -> Reci
         "backbone": name,
         "input": str(cell.input),
         "seed": str(cell.seed),
-        **build,
     }
+    own |= {} if "detector" in flags else build
     own |= {"width": width} if width else {}
     own |= {"weights": str(weights)} if weights is not None else {}
     return read_recipe(None, {key: text for key, text in {**own, **flags}.items() if text})
@@ -162,11 +162,21 @@ def shared_of(cell: Cell) -> Cell:
     return replace(cell, detector="", contamination=0.0, seed=0)
 
 
-def prepare(study: Study, shared: Cell) -> None:
-    """Makes the float features that cells share; integer cells need them for the guard alone."""
-    if not shared.board or shared.guard:
-        with _one_thread():
-            _store(study, shared)
+def effort_of(cell: Cell) -> tuple[int, int]:
+    """Greater for cells that take longer."""
+    detector = _detector(cell.detector)
+    return detector.epochs, detector.effort
+
+
+def needs_features(shared: Cell) -> bool:
+    """Whether cells use float features: integer ones do for the guard alone."""
+    return not shared.board or shared.guard
+
+
+def prepare(study: Study, shared: Cell, first: int, step: int) -> None:
+    """Makes the float features that cells share, of every `step`-th batch from `first` on."""
+    with _one_thread():
+        _find_store(study, shared).make(first, step)
 
 
 def run_cell(study: Study, cell: Cell) -> None:
@@ -344,9 +354,15 @@ def _masked(dataset: Dataset, maps: NDArray[Any], side: int) -> tuple[Any, Any]:
 
 
 def _store(study: Study, cell: Cell) -> Store:
+    store = _find_store(study, cell)
+    store.make()
+    return store
+
+
+def _find_store(study: Study, cell: Cell) -> Store:
     part = open_parts(study, cell.dataset)[cell.category]
     network = network_of(study, cell.backbone, cell.weights)
-    return open_store(network, part, _digest(part), cell.input)
+    return find_store(network, part, _digest(part), cell.input)
 
 
 @lru_cache(maxsize=64)

@@ -20,13 +20,18 @@ T = TypeVar("T")
 Outputs = tuple[NDArray[np.int8], ...]
 
 
+def folder_of(kind: str, key: str) -> Path:
+    """The folder `<cache>/<kind>/<key>`, be it there or not."""
+    return paths.cache() / kind / key[:32]
+
+
 def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
-    """The folder `<cache>/<kind>/<key>`, filled by `make` when it is not there.
+    """The folder of a key, filled by `make` when it is not there.
 
     It is filled aside and moved into place, so that a build that is stopped leaves nothing half
     done, and two builds at once do not disturb each other.
     """
-    folder = paths.cache() / kind / key[:32]
+    folder = folder_of(kind, key)
     if folder.is_dir():
         return folder
     try:

@@ -53,7 +53,7 @@ def trained(
         return network
     from vadgen.benchmark.methods.stfpm import EPOCHS, fit
     from vadgen.pipeline.backbone import network_digest
-    from vadgen.pipeline.benchmark_features import open_store
+    from vadgen.pipeline.benchmark_features import find_store
 
     assert recipe.input is not None
     size, epochs = recipe.input, recipe.student.epochs or EPOCHS
@@ -61,7 +61,8 @@ def trained(
 
     def make() -> Network:
         progress.step(f"Train the student on {len(paths)} pictures, {epochs} epochs")
-        store = open_store(network, replace(dataset, test=()), data_sha, size)
+        store = find_store(network, replace(dataset, test=()), data_sha, size)
+        store.make()
         pictures = store.pictures(paths)
         shares = SHARES[recipe.detector]
         return fit(pictures, recipe.seed, progress, shares=shares, epochs=epochs).network()

@@ -110,6 +110,7 @@ class Method:
             `{"detector": "padim"}`; None when there is none.
         epochs: of training, the paper's; 0 for a method that is not trained. `fit` of one that is
             takes others as `epochs`.
+        effort: how long a cell takes beside others that are not trained; the longest begin first.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Method:
     fit: Callable[..., Model]
     build: Mapping[str, str] | None = None
     epochs: int = 0
+    effort: int = 0
 
 
 def epochs_of(name: str, default: int) -> int | None:

@@ -163,6 +163,7 @@ METHODS = (
         "padim",
         fit_full,
         {"detector": "padim", "padim.variant": "full"},
+        effort=1,
     ),
     Method("padim_diagonal", "PaDiM, diagonal", "padim", fit_diagonal, {"detector": "padim"}),
 )

@@ -118,6 +118,7 @@ PATCHCORE = Method(
     "patchcore",
     fit,
     {"detector": "patchcore", "patchcore.search": "flat"},
+    effort=2,
 )
 METHODS = (
     PATCHCORE,
