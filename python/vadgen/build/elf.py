@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,8 +83,8 @@ def read_elf(path: Path) -> Image:
         return _read(elf)
 
 
-def held_functions(path: Path, wanted: re.Pattern[str]) -> tuple[Symbol, ...]:
-    """Functions whose addresses objects with such names hold.
+def held_functions(path: Path) -> dict[str, tuple[Symbol, ...]]:
+    """By object, the functions whose addresses it holds.
 
     Raises:
         VadgenError: as `read_elf`.
@@ -95,15 +94,21 @@ def held_functions(path: Path, wanted: re.Pattern[str]) -> tuple[Symbol, ...]:
         thumb = elf.get_machine_arch() == "ARM"
         pointers = {s.address | thumb: s for s in image.symbols if s.is_function}
         sections = {section.name: section for section in image.sections}
-        found: dict[int, Symbol] = {}
+        contents: dict[str, bytes] = {}
+        held: dict[str, tuple[Symbol, ...]] = {}
         for symbol in image.symbols:
-            if symbol.is_function or not wanted.fullmatch(symbol.name):
+            if symbol.is_function:
                 continue
-            start = symbol.address - sections[symbol.section].address
-            data = elf.get_section_by_name(symbol.section).data()[start : start + symbol.size]
+            name = symbol.section
+            if name not in contents:
+                contents[name] = elf.get_section_by_name(name).data()
+            start = symbol.address - sections[name].address
+            data = contents[name][start : start + symbol.size]
             words = struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])
-            found |= {word: pointers[word] for word in words if word in pointers}
-    return tuple(found.values())
+            found = {word: pointers[word] for word in words if word in pointers}
+            if found:
+                held[symbol.name] = (*held.get(symbol.name, ()), *found.values())
+    return held
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import functools
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def measure_stack(elf: Path, objects: Path, board: Board) -> Stack | None:
         return None
     try:
         graph = _graph(elf, objects, f"{board.toolchain.prefix}objdump")
-        size, path = _deepest(graph, elf)
+        size, path = _deepest(graph, held_functions(elf))
     except _Unbounded as error:
         return Stack(board.stack_bytes, None, reason=str(error))
     return Stack(board.stack_bytes, size, path)
@@ -135,16 +135,18 @@ def _targets(caller: str, file: str) -> str:
     raise _Unbounded(f"{_bare(caller)} calls through a pointer")
 
 
-def _deepest(graph: Mapping[str, _Function], elf: Path) -> tuple[int, tuple[str, ...]]:
-    """Bytes and functions of the deepest path from the start."""
+def _deepest(
+    graph: Mapping[str, _Function], held: Mapping[str, Sequence[Symbol]]
+) -> tuple[int, tuple[str, ...]]:
+    """Bytes and functions of the deepest path from the start; `held` as of `held_functions`."""
     done: dict[str, tuple[int, tuple[str, ...]]] = {}
     open_: list[str] = []
 
     @functools.cache
     def reached(targets: str) -> set[str]:
-        held = held_functions(elf, re.compile(rf"({targets})(\.\d+)?"))
+        holders = [name for name in held if re.fullmatch(rf"({targets})(\.\d+)?", name)]
         named = {name for name in graph if re.fullmatch(targets, _bare(name))}
-        return {_symbol_name(symbol) for symbol in held} | named
+        return named.union(*({_symbol_name(s) for s in held[name]} for name in holders))
 
     def visit(name: str) -> tuple[int, tuple[str, ...]]:
         if name in open_:
