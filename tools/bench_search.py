@@ -163,7 +163,7 @@ def measure(scene: Scene, options: Options, board: Board) -> Row:
     searched = total - parts["patches"]
     dims = scene.geometry.dims
     codes = expected.size * options.n_codes * options.subspaces(dims)
-    cells, looked = count_search(header(tables), tables.sink, tables.cell_shape, scene.image)
+    cells, looked = count_search(code(tables), tables.sink, tables.cell_shape, scene.image)
     assert np.array_equal(cells, expected)
     plain: dict[str, int] | None = None
     if options.search == "adc" and options.bits == 8:

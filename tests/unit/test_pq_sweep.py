@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from bank_cases import load_banks
-from patchcore_host import render
 
 from vadgen.benchmark.pq_sweep import float_distances, two_phase
 from vadgen.build.search import count_search
-from vadgen.detectors.patchcore import Options, fit
+from vadgen.detectors.patchcore import Options, code, fit
 from vadgen.detectors.pq import PqBank
 from vadgen.looked import Looked
 from vadgen.lower import Value
@@ -51,7 +50,7 @@ def test_counters_of_the_search(search: str) -> None:
     case = next(c for c in load_banks("pq_search") if len(set(t[:2] for t in c.taps)) == 1)
     case = replace(case, search=search, candidates=min(5, case.n_codes), extreme=False)
     tables, images = case.tables(), case.images()
-    cells, looked = count_search(render(tables), tables.sink, tables.cell_shape, list(images))
+    cells, looked = count_search(code(tables), tables.sink, tables.cell_shape, list(images))
     np.testing.assert_array_equal(cells, case.expected()[0])
     assert isinstance(tables.bank, PqBank)
     m, centroids, _ = tables.bank.codewords.shape
@@ -66,6 +65,16 @@ def test_counters_of_the_search(search: str) -> None:
         assert looked.look_ups <= most.look_ups
         assert looked.table_entries <= most.table_entries
         assert 0 < looked.look_ups + looked.direct < most.look_ups + most.direct
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("stem", ["rotate", "reweight", "patchcore", "pqnn_search", "flat_search"])
+def test_every_kind_of_bank_is_counted_as_data(stem: str) -> None:
+    for case in load_banks(stem):
+        tables, images = case.tables(), case.images()
+        cells, looked = count_search(code(tables), tables.sink, tables.cell_shape, images)
+        np.testing.assert_array_equal(cells, case.expected()[0], case.name)
+        assert looked.rows >= looked.kept > 0
 
 
 @pytest.mark.usefixtures("cache")
@@ -86,6 +95,6 @@ def test_the_exact_search_reads_at_most_a_third_of_the_tables() -> None:
     train, test = pictures(30), pictures(3)
     options = Options("adc", 1000, n_subspaces=16, bits=8, halve=False)
     tables = fit(lambda: [train], values, options, seed=0)
-    cells, looked = count_search(render(tables), tables.sink, tables.cell_shape, list(test))
+    cells, looked = count_search(code(tables), tables.sink, tables.cell_shape, list(test))
     np.testing.assert_array_equal(cells, tables.score(test)[0])
     assert looked.look_ups <= 0.35 * cells.size * 1000 * 16

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,6 +43,7 @@ LEAST_CODES = 256  # a bank of fewer rows is not chosen unless it is asked for
 _AUROC_TIE = 0.05  # a few dozen pictures tell no finer
 _ERROR_TIE = 1.1
 _COUNTED = 4  # pictures
+_THREADS = 2  # k-means holds the interpreter; the rest runs beside it
 MOST_NOISE = 0.45
 # Length of a sub-vector of the quantizers that are weighed, by bits and rotation.
 _SUB_DIMS = {(4, False): (2,), (4, True): (2, 4), (8, False): (4, 8), (8, True): (4, 8, 16)}
@@ -160,11 +162,14 @@ def pick(
         )
     largest = _float_distances(normals, rows, geometry)
     sample = tuple(tap[:_COUNTED] for tap in normals)
-    judged = []
-    for option in options:
+
+    def weigh(option: Options) -> Judged:
         made = _within_budget(option, rows, geometry, given, limits, sample, count, seed)
         same = _float_distances(normals, rows[: made.option.n_codes], geometry)
-        judged.append(_judge(made, same, largest, normals, painted))
+        return _judge(made, same, largest, normals, painted)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        judged = list(pool.map(weigh, options))
     cheap = [j for j in judged if j.instructions <= limits.instructions]
     if not cheap:
         cheap = [min(judged, key=lambda j: j.instructions)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ Float32 = NDArray[np.float32]
 LIMIT = 127
 _ITERATIONS = 20
 _TRAINING = 4096  # rows that k-means sees, farthest first
+_NANOPQ = threading.Lock()  # it draws from numpy's one generator; so do warnings' filters
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,7 @@ def quantize(rows: Float32, n_subspaces: int, n_centroids: int, seed: int) -> Pq
     if len(rows) == n_centroids:  # nanopq wants more: each row is a centroid
         trained = rows.reshape(len(rows), n_subspaces, -1).transpose(1, 0, 2)
     else:
-        with warnings.catch_warnings():
+        with _NANOPQ, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # k-means left a centroid without rows
             quantizer = nanopq.PQ(n_subspaces, n_centroids, verbose=False)
             quantizer.fit(rows[:_TRAINING].astype(np.float32), iter=_ITERATIONS, seed=seed)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadgen.build.search import count_search
-from vadgen.emit.environment import environment
 from vadgen.errors import VadgenError
 from vadgen.looked import Looked
 from vadgen.pipeline.cache import Outputs
@@ -55,12 +54,7 @@ def look_at(tables: PatchcoreTables, images: Outputs) -> tuple[NDArray[np.uint32
     """
     from vadgen.detectors.patchcore import code
 
-    text = (
-        environment()
-        .get_template("detectors/patchcore.h.j2")
-        .render(model={"detector": {"tables": code(tables)}}, version="0", source="a memory bank")
-    )
-    return count_search(text, tables.sink, tables.cell_shape, images)
+    return count_search(code(tables), tables.sink, tables.cell_shape, images)
 
 
 def bank_of(detector: Detector, plan: Plan) -> dict[str, Any] | None:
