@@ -16,7 +16,6 @@ from PIL import Image
 from verbs import PADIM, PATCHCORE, QUANTIZED, STUDENT, TINY, fails, files, run_json
 
 from vadgen.board import list_boards, load_board
-from vadgen.build.emulator import run_host
 from vadgen.errors import Exit
 from vadgen.pipeline.shipped import load_shipped
 from vadgen.quant.tflite_writer import write_tflite
@@ -247,18 +246,17 @@ def test_compile_within_budgets(network: Path, tmp_path: Path, capfd: Any) -> No
     assert "512K" in fails(capfd, Exit.INPUT, *argv, "--flash-budget", "much")
 
 
-def test_the_hosts_program_answers_as_the_reference(data: Path, tmp_path: Path, capfd: Any) -> None:
-    out = tmp_path / "out"
-    run_json(capfd, "build", "--board", "host", "--data", data, *TINY, *PADIM, "--out", out)
-    shipped, images = load_shipped(out), np.load(out / "vectors" / "images.npy")
-    answers = run_host(out / "firmware.elf", images, shipped.program.output_shapes)
-    expected = shipped.reference(images)
-    assert expected.scores is not None and expected.cells is not None
-    assert [a.score for a in answers] == expected.scores.tolist()
-    for i, answer in enumerate(answers):
-        assert np.array_equal(answer.cells, expected.cells[i])
-        for got, output in zip(answer.outputs, expected.outputs, strict=True):
-            assert np.array_equal(got, output[i])
+def test_the_hosts_program_is_compared_too(data: Path, tmp_path: Path, capfd: Any) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    for folder, codes in ((out, 40), (other, 39)):
+        argv = ("build", "--board", "host", "--data", data, *TINY, *PATCHCORE, "--codes", codes)
+        assert run_json(capfd, *argv, "--out", folder)["parity"]["host"] is True
+    assert run_json(capfd, "verify", out, "--on", "host")["parity"]["host"] is True
+    shutil.copy(other / "firmware.elf", out / "firmware.elf")
+    verified = run_json(capfd, "verify", out, "--on", "host", code=Exit.PARITY)
+    assert verified["parity"] == {"reference": True, "tflm": True, "host": False}
+    (out / "firmware.elf").unlink()
+    assert "firmware.elf" in fails(capfd, Exit.INPUT, "verify", out, "--on", "host")
 
 
 # --- boards whose tools are on some other machine -------------------------------------------------

@@ -299,7 +299,12 @@ def _make(
     firmware, counts = built.firmware, built.counts
     if built.run is not None:
         agreement = compare(reference, built.run)
-        agreements["host" if board.emulator is None else "emulator"] = agreement
+        if board.emulator is not None:
+            agreements["emulator"] = agreement
+        elif recipe.runtime == "tflm":
+            agreements["host"] = agreement
+        else:
+            agreements["host"] = agreements["host"].and_also(agreement)
         if recipe.runtime == "tflm" and not agreement.taps:
             raise _differs(interpreter, shipped, images, reference, built.run)
     if counts is not None and counts.reason:
@@ -368,14 +373,14 @@ def build_and_run(
         work: where `firmware` and `firmware.elf` go.
         plan: of the generated code.
         generated: folder of the generated code.
-        library: of another runtime, which then runs on this computer's own board, too.
+        library: of another runtime.
     """
     runtime = "" if library is None else " on TensorFlow Lite Micro"
     progress.step(f"Build the firmware{runtime} for {board.id}")
     firmware = build_firmware(work, board, generated, library)
     elf, is_emulated = firmware.elf, board.emulator is not None
     run: Run | None = None
-    if elf is not None and (is_emulated or (library is not None and is_run_here(board))):
+    if elf is not None and is_run_here(board):
         progress.step(f"Run on the {'emulated ' if is_emulated else ''}{board.core}")
         run = run_on_emulator(elf, board, shipped.program, images, detector=True)
     counts: Counts | None = None

@@ -160,6 +160,10 @@ def compile_model(
             firmware = firmware.painted(board, images[0])
             if counts.total is None:
                 notes.append(f"instructions not counted: {counts.reason}")
+        elif firmware.elf is not None and board.port == "host":
+            progress.step("Run the host's program")
+            run = run_on_emulator(firmware.elf, board, program, images, detector=False)
+            host = host.and_also(compare(reference, run))
         if firmware.missing is not None:
             progress.step("Check the portable C with this computer's compiler")
             check_portable(program, images, reference)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,11 @@ class Agreement:
     def holds(self) -> bool:
         """Whether every part that was compared is equal."""
         return False not in (self.taps, self.cells, self.score, self.decision)
+
+    def and_also(self, other: Agreement) -> Agreement:
+        """Whether both runs equal the reference."""
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Agreement(*(a and b for a, b in pairs))
 
     def to_json(self) -> Mapping[str, bool | None]:
         """As `parity_by` holds it."""

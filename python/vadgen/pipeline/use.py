@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -189,14 +190,15 @@ def verify(out: Path, on: str, progress: Progress) -> VerifyResult:
     agreements["tflm"] = compare(stored, tflm_run(tflite, program, inputs))
     if on in ("auto", "host"):
         progress.step("Host C")
-        if board.port == "host" and is_build and manifest["recipe"].get("runtime") == "tflm":
+        hosts: list[Run] = []
+        if board.port == "host":
             elf = firmware_of(out)
-            host = run_on_emulator(elf, board, program, images, detector=True)
-        elif is_build:
-            host = from_host(load_shipped(out).host(out).run(images))
-        else:
-            host = run_on_host(program, images)
-        agreements["host"] = compare(stored, host)
+            hosts.append(run_on_emulator(elf, board, program, images, detector=is_build))
+        if not is_build:
+            hosts.append(run_on_host(program, images))
+        elif board.port != "host" or manifest["recipe"].get("runtime") != "tflm":
+            hosts.append(from_host(shipped.host(out).run(images)))
+        agreements["host"] = reduce(Agreement.and_also, (compare(stored, run) for run in hosts))
     if on == "emulator" or (on == "auto" and board.emulator and (out / "firmware.elf").is_file()):
         progress.step(f"Emulated {board.core}")
         elf = firmware_of(out)

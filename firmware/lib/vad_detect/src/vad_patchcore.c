@@ -69,8 +69,9 @@ static cursor_t covered(const vad_patchcore_t *detector, uint32_t from, uint32_t
 }
 
 /* Copies the features of levels `level` and finer at the finest cell (y, x) into the query. The
- * last level ends the loop inside: with `i-- > level` in its head, GCC 12 takes the function for
- * one without effect (x86-64, -O1 and -O2) and leaves its calls out. */
+ * last level ends the loop inside: with `i-- > level` in its head, GCC 12's ivopts addresses
+ * `rows[i]` from a null base, its next pass takes the function for one without effect, and the
+ * calls are left out (x86-64, from -O1 on; not with -fno-ivopts). */
 static void load_query(const vad_patchcore_t *detector, uint32_t level, uint32_t y, uint32_t x,
                        const vad_patchcore_state_t *state) {
     const vad_patchcore_level_t *finer = finest(detector);
