@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -301,21 +302,25 @@ def forward(
     images: NDArray[np.uint8],
     observe: Callable[[int, torch.Tensor], None] | None = None,
 ) -> list[NDArray[np.float32]]:
-    """Run the network; one thread, so that the same images give the same bits.
+    """Run the network, a few images a thread, so that the same images give the same bits.
 
     Args:
         network: what to run.
         images: uint8 RGB (N, H, W, 3); a few at a time are in memory as floats.
         observe: called with each node's index and output (n, C, H, W), the image first, for each
-            few images.
+            few images in their order.
 
     Returns:
         The taps, float32 (N, H, W, C) each.
     """
-    parts = [
-        _forward_chunk(network, images[start : start + _CHUNK], observe)
-        for start in range(0, len(images), _CHUNK)
-    ]
+    import torch
+
+    def run(start: int) -> list[NDArray[np.float32]]:
+        return _forward_chunk(network, images[start : start + _CHUNK], observe)
+
+    workers = torch.get_num_threads() if observe is None else 1
+    with one_thread(), ThreadPoolExecutor(workers) as pool:
+        parts = list(pool.map(run, range(0, len(images), _CHUNK)))
     return [np.concatenate(tap) for tap in zip(*parts, strict=True)]
 
 

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -246,11 +247,13 @@ def _make(
 
     progress.step("Compile and run on this computer")
     images = parity_images(dataset, shipped.input_size)
-    reference = expected.reference(images)
+    with ThreadPoolExecutor(2) as pool:
+        compiling, oracle = pool.submit(shipped.host, work), pool.submit(expected.oracle, images)
+        reference = expected.reference(images)
     write_vectors(work, images, reference)
-    host = shipped.host(work)
+    host = compiling.result()
     agreements = {
-        "tflm": compare(reference, expected.oracle(images)),
+        "tflm": compare(reference, oracle.result()),
         "host": compare(reference, from_host(host.run(images))),
     }
     evaluation: Evaluation | None = None
@@ -385,8 +388,10 @@ def build_and_run(
         run = run_on_emulator(elf, board, shipped.program, images, detector=True)
     counts: Counts | None = None
     if elf is not None and is_emulated:
-        counts = count(elf, board, images[0])
-        firmware = firmware.painted(board, images[0])
+        with ThreadPoolExecutor(1) as pool:
+            painted = pool.submit(firmware.painted, board, images[0])
+            counts = count(elf, board, images[0])
+        firmware = painted.result()
     return Built(plan, firmware, run, counts)
 
 
