@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from vadgen.detectors.patchcore import PatchcoreTables, lay_out
 from vadgen.detectors.pq import Bank, FlatBank, PqBank
 from vadgen.lower import Value
-from vadgen.ref.patchcore import queries, score_cells, score_cells_pqnn
 from vadgen.ref.reweight import Reweight
 from vadgen.ref.rotate import Rotation
 
@@ -90,27 +89,18 @@ class BankCase:
             geometry, bank, self.search, self.candidates, 1.0, rotations, self.small, weigh
         )
 
-    def scores(self) -> NDArray[np.uint32]:
-        """Image scores by the numpy reference."""
-        return self.tables().score(self.images())[1]
-
     def digest(self, cells: NDArray[Any], nearest: NDArray[Any], scores: NDArray[np.uint32]) -> str:
         """SHA-256 of the cells as uint32 and the rows as uint16, little-endian; see the class."""
         data = cells.astype("<u4").tobytes() + nearest.astype("<u2").tobytes()
         data += scores.astype("<u4").tobytes() if self.reweight else b""
         return hashlib.sha256(data).hexdigest()
 
-    def expected(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        """Cells and nearest rows by the numpy reference."""
+    def expected(self) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint32]]:
+        """Cells, nearest rows and image scores by the numpy reference."""
         tables = self.tables()
-        geometry = tables.geometry
-        vectors = queries(self.images(), geometry.taps, geometry.levels, tables.rotations)
-        if self.search == "pqnn":
-            assert isinstance(tables.bank, PqBank)
-            return score_cells_pqnn(
-                vectors, tables.bank.codewords, tables.bank.codes, self.candidates
-            )
-        return score_cells(vectors, tables.bank.decode())
+        found = tables.find(self.images())
+        cells, scores = tables.score_found(found)
+        return cells, found.rows.reshape(cells.shape), scores
 
     def _rotation(self, rng: Draws, dims: int) -> Rotation:
         """With sums that reach both ends of int8 and beyond."""

@@ -52,7 +52,8 @@ def _objects() -> tuple[str, ...]:
     sources = [*(_DETECT / "src").glob("vad_pq*.c"), *(_DETECT / "src").glob("vad_flat*.c")]
     sources += (_DETECT / "src").glob("vad_patch*.c")
     sources += [
-        _DETECT / "src" / f"vad_{name}.c" for name in ("reweight", "rotate", "squared_distance")
+        _DETECT / "src" / f"vad_{name}.c"
+        for name in ("reweight", "rotate", "smooth", "squared_distance")
     ]
     _gcc("-c", *map(str, sources), cwd=folder)
     return tuple(str(p) for p in sorted(folder.glob("*.o")))

@@ -42,6 +42,7 @@ from vadgen.pipeline.manifest import sha256_text  # noqa: E402
 from vadgen.pipeline.pick import choose_bank  # noqa: E402
 from vadgen.progress import open_progress  # noqa: E402
 from vadgen.recipe import Recipe, read_recipe  # noqa: E402
+from vadgen.ref.smooth import smooth  # noqa: E402
 from vadgen.units import parse_bytes  # noqa: E402
 
 TABLE = ROOT / "benchmarks" / "banks.csv"
@@ -139,7 +140,7 @@ def _float_scores(
     sizes: set[int],
     geometry: patchcore.Geometry,
 ) -> dict[int, NDArray[np.float64]]:
-    """By bank size, the greatest distance of each picture's patches from the nearest of its rows.
+    """By bank size, each picture's greatest smoothed distance from the nearest of its rows.
 
     A smaller bank is the beginning of a larger one, so that one pass serves all.
     """
@@ -152,7 +153,9 @@ def _float_scores(
         for n, found in scores.items():
             part = norms[first:n] - 2 * (x @ rows[first:n].T)
             nearest, first = np.minimum(nearest, part.min(axis=1)), n
-            found.append(float(((x**2).sum(axis=1) + nearest).max()))
+            squared = np.maximum((x**2).sum(axis=1) + nearest, 0)
+            cells = np.sqrt(squared).reshape(1, *geometry.inside.shape)
+            found.append(float(smooth(cells, geometry.inside).max()))
     return {n: np.array(found) for n, found in scores.items()}
 
 

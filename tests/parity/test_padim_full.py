@@ -102,8 +102,8 @@ def compiled(tables: PadimFullTables, folder: Path) -> ctypes.CDLL:
     library = folder / "padim_full.so"
     flags = "-std=c11 -O1 -Wall -Wextra -Wconversion -Wpedantic -Werror -fPIC -shared"
     flags += f" -fsanitize=undefined -fno-sanitize-recover -I{DETECT / 'include'}"
-    source = str(DETECT / "src" / "vad_padim_full.c")
-    command = ["gcc", *flags.split(), "driver.c", source, "-o", str(library)]
+    sources = [str(DETECT / "src" / f"vad_{name}.c") for name in ("padim_full", "smooth")]
+    command = ["gcc", *flags.split(), "driver.c", *sources, "-o", str(library)]
     subprocess.run(command, cwd=folder, check=True)
     return ctypes.CDLL(str(library))
 

@@ -12,7 +12,6 @@ from patchcore_host import PatchcoreHost
 from vadgen.detectors.patchcore import Options, PatchcoreTables, features, fit, freeze, lay_out
 from vadgen.detectors.pq import FlatBank, PqBank
 from vadgen.lower import Value
-from vadgen.ref.patchcore import queries, score_cells, score_cells_pqnn
 from vadgen.ref.pq_search import pqnn, pqnn_nearest
 
 SHAPES = {
@@ -57,14 +56,9 @@ def images(values: tuple[Value, ...], n: int, rng: np.random.Generator) -> tuple
 def expected(
     tables: PatchcoreTables, outputs: tuple[np.ndarray, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    geometry = tables.geometry
-    vectors = queries(outputs, geometry.taps, geometry.levels, tables.rotations)
-    if tables.search == "pqnn":
-        assert isinstance(tables.bank, PqBank)
-        return score_cells_pqnn(
-            vectors, tables.bank.codewords, tables.bank.codes, tables.n_candidates
-        )
-    return score_cells(vectors, tables.bank.decode())
+    """Cells and nearest rows, every cell of which counts."""
+    found = tables.find(outputs)
+    return tables.score_found(found)[0], found.rows.reshape(-1, *tables.cell_shape)
 
 
 @pytest.mark.parametrize("halve", [True, False], ids=["halved", "full"])

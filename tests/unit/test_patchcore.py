@@ -109,13 +109,19 @@ def test_integer_distances_follow_real_ones() -> None:
     bank = features(train, geometry).reshape(-1, geometry.dims)
     normal = images(6, 2)
     vectors = features(normal, geometry)
-    rows = tables.bank.decode() * (tables.scale * 256)
+    rows = tables.bank.decode() * (tables.unit * 256)
     real = np.sqrt(((vectors[..., None, :] - rows) ** 2).sum(axis=-1).min(axis=-1))
-    found = tables.score(normal)[0].reshape(real.shape) * tables.scale
-    assert np.abs(found - real).max() < 0.05 * real.max()
+    found = tables.find(normal)
+    assert np.abs(found.distances * tables.unit - real).max() < 0.05 * real.max()
+    grid = np.pad(real.reshape(6, 8, 8), ((0, 0), (1, 1), (1, 1)), mode="edge")
+    rows3 = grid[:, :-2] + 2 * grid[:, 1:-1] + grid[:, 2:]
+    mean = (rows3[:, :, :-2] + 2 * rows3[:, :, 1:-1] + rows3[:, :, 2:]) / 16
+    np.testing.assert_allclose(
+        tables.score_found(found)[0] * tables.scale, mean, atol=0.05 * real.max()
+    )
     assert (scores == cells.max(axis=(1, 2))).all()
     assert scores.min() > tables.score(normal)[1].max()
-    assert np.abs(bank).max() == pytest.approx(127 * 256 * tables.scale, rel=0.2)
+    assert np.abs(bank).max() == pytest.approx(127 * 256 * tables.unit, rel=0.2)
 
 
 @pytest.mark.parametrize(
@@ -186,12 +192,12 @@ def test_python_bytes_are_those_of_the_objects() -> None:
 def test_a_rotation_keeps_distances_and_makes_codes_truer() -> None:
     train, normals = images(24, 0), images(6, 1)
     exact = fit(lambda: once(train), VALUES, Options("flat", 200), seed=0)
-    truth = exact.score(normals)[0] * exact.scale
+    truth = exact.find(normals).distances * exact.unit
     errors = []
     for rotate in (False, True):
         options = Options("adc", 200, n_subspaces=12, bits=4, rotate=rotate)
         tables = fit(lambda: once(train), VALUES, options, seed=0)
-        errors.append(np.std(tables.score(normals)[0] * tables.scale - truth) / truth.std())
+        errors.append(np.std(tables.find(normals).distances * tables.unit - truth) / truth.std())
     assert errors[1] < 0.7 * errors[0]
     geometry = tables.geometry
     plain = queries(normals, geometry.taps, geometry.levels).astype(float)

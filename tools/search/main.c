@@ -9,6 +9,7 @@
 #include "vad_patchcore_whole.h"
 #include "vad_port.h"
 #include "vad_pq_tables.h"
+#include "vad_smooth.h"
 #include "vad_square_root.h"
 
 #if !PLAIN
@@ -65,6 +66,7 @@ static void search(const int8_t *const made[]) {
         }
         cells[i] = vad_square_root((uint64_t)plain_nearest(bank) << (2 * VAD_PATCHCORE_SCORE_BITS));
     }
+    (void)vad_smooth(&last->runs, &vad_patchcore.down, last->rows, last->cols, cells);
 }
 #else
 static vad_patchcore_state_t state;

@@ -92,6 +92,7 @@ class _Patchcore(Structure):
         ("table_words", c_uint32),
         ("taps", _Tap * _MAX_TAPS),
         ("levels", _Level * _MAX_LEVELS),
+        ("down", _Runs),
         *((name, c_void_p) for name in ("rotations", "search", "bank", "reweight")),
     ]
 
@@ -203,6 +204,7 @@ def _detector(library: ctypes.CDLL, code: Any) -> _Patchcore:
             _MAX_LEVELS,
             (mirror(_Level, level, runs=mirror(_Runs, level.runs)) for level in code.levels),
         ),
+        down=mirror(_Runs, code.down),
         rotations=at(several(_Rotation, len(rotations), rotations)) if rotations else None,
         search=ctypes.addressof(ctypes.c_char.in_dll(library, code.search)),
         bank=at(bank),

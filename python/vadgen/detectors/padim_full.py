@@ -23,14 +23,13 @@ from vadgen.lower import RowWindow, Value
 from vadgen.ref.padim_full import (
     INT16_MAX,
     RESIDUAL_BITS,
-    SMOOTH_BITS,
     FullCells,
     FullTap,
     score_cells,
-    smooth,
     window_sums,
 )
 from vadgen.ref.roi import Inside, Runs, cells_of, runs_of
+from vadgen.ref.smooth import SMOOTH_BITS, smooth
 from vadgen.sink import Sink, SinkStep
 
 Outputs = tuple[NDArray[np.int8], ...]

@@ -30,6 +30,7 @@ from vadgen.ref.patchcore import (
 from vadgen.ref.reweight import STEP_BITS, Reweight, powers, reweight_images
 from vadgen.ref.roi import Inside, Runs, cells_of, coarser, runs_of
 from vadgen.ref.rotate import Rotation
+from vadgen.ref.smooth import SMOOTH_BITS, smooth
 from vadgen.sink import Sink, SinkStep
 
 Search = Literal["adc", "pqnn", "flat"]
@@ -128,6 +129,21 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False)
+class Found:
+    """What the search finds for n images.
+
+    Attributes:
+        features: int8 (n, cells that count, D).
+        distances: from the nearest rows, uint32 (n, cells that count).
+        rows: these rows, same shape.
+    """
+
+    features: NDArray[np.int8]
+    distances: NDArray[np.uint32]
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class PatchcoreTables:
     """The frozen detector: integers only.
 
@@ -136,7 +152,7 @@ class PatchcoreTables:
         bank: the memory bank.
         search: how it is searched.
         n_candidates: for "pqnn".
-        scale: the distance in the features' own units is `score * scale`.
+        unit: the distance in the features' own units is `distance * unit`.
         rotations: of each level's patches; empty without.
         small_tables: see `Options`.
         reweight: scale of the re-weighting; None without.
@@ -146,7 +162,7 @@ class PatchcoreTables:
     bank: Bank
     search: Search
     n_candidates: int
-    scale: float
+    unit: float
     rotations: tuple[Rotation, ...] = ()
     small_tables: bool = False
     reweight: Reweight | None = None
@@ -158,25 +174,47 @@ class PatchcoreTables:
         return level.rows, level.cols
 
     @property
+    def scale(self) -> float:
+        """A score is the mean of distances around a cell, which is `score * scale`."""
+        return self.unit / (1 << SMOOTH_BITS)
+
+    @property
     def sink(self) -> Sink:
         """See `sink_of`."""
         return sink_of(self.geometry, options_of(self))
 
+    def find(self, outputs: Outputs) -> Found:
+        """The nearest row of each patch."""
+        geometry, bank = self.geometry, self.bank
+        features = queries(outputs, geometry.taps, geometry.levels, self.rotations)
+        features = features[:, geometry.inside]
+        if self.search == "pqnn" and isinstance(bank, PqBank):
+            found = score_cells_pqnn(features, bank.codewords, bank.codes, self.n_candidates)
+        else:
+            found = score_cells(features, bank.decode())
+        return Found(features, *found)
+
+    def score_found(self, found: Found) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Cells uint32 (n, rows, cols) and image scores uint32 (n,)."""
+        inside = self.geometry.inside
+        cells = np.zeros((len(found.distances), *inside.shape), np.uint32)
+        cells[:, inside] = found.distances
+        cells = smooth(cells, inside)
+        scores = cells.max(axis=(1, 2))
+        if self.reweight is not None:
+            scores = reweight_images(
+                self.reweight,
+                scores,
+                found.features,
+                found.distances,
+                found.rows,
+                self.bank.decode(),
+            )
+        return cells, scores
+
     def score(self, outputs: Outputs) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Cells uint32 (n, rows, cols) and image scores uint32 (n,)."""
-        geometry, inside = self.geometry, self.geometry.inside
-        features = queries(outputs, geometry.taps, geometry.levels, self.rotations)[:, inside]
-        cells = np.zeros((len(features), *inside.shape), np.uint32)
-        if self.search == "pqnn" and isinstance(self.bank, PqBank):
-            found, rows = score_cells_pqnn(
-                features, self.bank.codewords, self.bank.codes, self.n_candidates
-            )
-        else:
-            found, rows = score_cells(features, self.bank.decode())
-        cells[:, inside] = found
-        if self.reweight is None:
-            return cells, found.max(axis=1)
-        return cells, reweight_images(self.reweight, features, found, rows, self.bank.decode())
+        return self.score_found(self.find(outputs))
 
 
 def lay_out(
@@ -346,9 +384,9 @@ def freeze(
     )
 
 
-def reweight_of(scale: float) -> Reweight:
-    """The exponential of distances that are `score * scale`."""
-    return Reweight(*patch_multiplier(scale * math.log2(math.e) * (1 << STEP_BITS)))
+def reweight_of(unit: float) -> Reweight:
+    """The exponential of distances that are `distance * unit`."""
+    return Reweight(*patch_multiplier(unit * math.log2(math.e) * (1 << STEP_BITS)))
 
 
 def _step(rows: NDArray[np.float32]) -> float:
@@ -542,6 +580,7 @@ class PatchcoreCode:
     parts: tuple[_Part, ...]
     taps: tuple[_TapFields, ...]
     levels: tuple[_LevelFields, ...]
+    down: Runs
     warm_start: int
     table_bytes: int
     table_words: int
@@ -616,6 +655,7 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
                 geometry.levels, row_windows(geometry.levels), geometry.covering(), strict=True
             )
         ),
+        down=runs_of(geometry.inside.T),
         warm_start=1,
         table_bytes=max(part.row_bytes for part in parts),
         table_words=table_words(tables),

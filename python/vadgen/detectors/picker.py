@@ -360,8 +360,9 @@ def _judge(
     painted: Outputs,
 ) -> Judged:
     tables = made.tables
-    cells, scores = tables.score(normals)
-    distances = cells[:, tables.geometry.inside].reshape(-1).astype(np.float64) * tables.scale
+    found = tables.find(normals)
+    scores = tables.score_found(found)[1]
+    distances = found.distances.reshape(-1).astype(np.float64) * tables.unit
     taken = ledger(tables.geometry, made.option)
     return Judged(
         made.option,

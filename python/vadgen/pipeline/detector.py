@@ -174,10 +174,10 @@ def detector_of(tables: Any) -> Detector:
         tables.geometry.inside,
         tables.sink,
         patchcore.ledger(tables.geometry, patchcore.options_of(tables)).flash_bytes
-        + sum(level.runs.nbytes for level in code.levels),
+        + sum(runs.nbytes for runs in (code.down, *(level.runs for level in code.levels))),
         code,
         tables.score,
-        f"A score s is a distance of s * {tables.scale:.9g} in feature units.",
+        f"A score s is a smoothed distance of s * {tables.scale:.9g} in feature units.",
     )
 
 

@@ -25,6 +25,7 @@ from vadgen.recipe import Recipe
 from vadgen.ref.patch import Patch, window_sums
 from vadgen.ref.patchcore import repetition
 from vadgen.ref.reweight import NEIGHBORS
+from vadgen.ref.smooth import SMOOTH_BITS, smooth
 
 if TYPE_CHECKING:
     from vadgen.backbones.network import Network
@@ -109,9 +110,9 @@ def _patchcore_scores(
     tables: patchcore.PatchcoreTables,
     recipe: Recipe,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Distance (n, rows, cols) of each patch from the nearest row of an unquantized bank.
+    """Smoothed distances (n, rows, cols) of the patches from the nearest row of a float bank.
 
-    Beside it the image scores (n,): their maxima, re-weighted where the tables are.
+    Beside them the image scores (n,): their maxima, re-weighted where the tables are.
     """
     geometry = tables.geometry
     rng = np.random.default_rng(recipe.seed)
@@ -138,10 +139,11 @@ def _patchcore_scores(
         distances = np.sqrt(np.maximum(nearest, 0)).reshape(features.shape[:2])
         found = np.zeros((len(features), *geometry.inside.shape), np.float32)
         found[:, geometry.inside] = distances
-        cells.append(found)
-        for patches, own in zip(features, distances, strict=True):
+        smoothed = smooth(found, geometry.inside) / np.float32(1 << SMOOTH_BITS)
+        cells.append(smoothed)
+        for patches, own, score in zip(features, distances, smoothed.max(axis=(1, 2)), strict=True):
             share = 1.0 if tables.reweight is None else _weight(patches[own.argmax()], bank)
-            scores.append(own.max() * share)
+            scores.append(score * share)
     return np.concatenate(cells), np.array(scores, np.float32)
 
 

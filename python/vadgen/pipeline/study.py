@@ -45,6 +45,7 @@ from vadgen.pipeline.shipped import Shipped, load_shipped
 from vadgen.pipeline.staging import shown, staged
 from vadgen.progress import Progress
 from vadgen.ref.patchcore import queries, to_scores
+from vadgen.ref.smooth import smooth
 from vadgen.report.figures import Line, Plot, check_drawing, write_plot
 from vadgen.report.heatmap import pixels_of
 
@@ -391,12 +392,13 @@ def _search(
 
 
 def _figures(given: _Set, found: NDArray[Any]) -> Figures:
-    """What the cells inside the region of interest (n, cells) tell."""
+    """What the distances of the cells inside the region of interest (n, cells) tell."""
     inside = given.geometry.inside
     cells = np.zeros((len(found), *inside.shape), found.dtype)
     cells[:, inside] = found
+    cells = smooth(cells, inside)
     size = given.shipped.input_size
-    m = evaluate_maps(given.dataset, size, found.max(axis=1), cells, inside).metrics
+    m = evaluate_maps(given.dataset, size, cells.max(axis=(1, 2)), cells, inside).metrics
     image_f1, pixel_f1 = (None if f1 is None else f1.f1 for f1 in (m.image_f1, m.pixel_f1))
     return Figures(m.image_auroc, image_f1, m.pixel_auroc, pixel_f1)
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vadgen.ref.roi import Inside, shifted
+from vadgen.ref.roi import Inside
+from vadgen.ref.smooth import smooth
 
 INT16_MAX = 32767
 RESIDUAL_BITS = 6
-SMOOTH_BITS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,16 +109,6 @@ def squared_distances(features: np.ndarray, cells: FullCells) -> np.ndarray:
     t = (z * cells.scale + (1 << (cells.scale_shift - 1))) >> cells.scale_shift
     t = np.clip(t, -INT16_MAX, INT16_MAX)
     return np.asarray((t * t).sum(axis=2), np.uint64)
-
-
-def smooth(cells: np.ndarray, inside: Inside) -> np.ndarray:
-    """Weights 1-2-1 of runs along both axes of (n, h, w), ends repeated: 2^SMOOTH_BITS the mean.
-
-    Cells outside become 0.
-    """
-    for axis in (2, 1):
-        cells = shifted(cells, inside, axis, -1) + 2 * cells + shifted(cells, inside, axis, 1)
-    return cells * inside
 
 
 def score_cells(

@@ -1,4 +1,4 @@
-"""PatchCore's cells: each patch's distance from the nearest row of the memory bank.
+"""PatchCore's distances: of each patch from the nearest row of the memory bank.
 
 C twin: `firmware/lib/vad_detect/src/vad_patchcore.c`. Vectors: `tests/vectors/patchcore.json`.
 """

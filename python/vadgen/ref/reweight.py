@@ -4,7 +4,8 @@ C twin: `firmware/lib/vad_detect/src/vad_reweight.c`. Vectors: `tests/vectors/re
 
 Source: Roth et al., "Towards Total Recall in Industrial Anomaly Detection", 2022, equation 7: with
 m the strangest patch, m* its nearest row and N_b(m*) the b rows nearest to m*,
-`s = (1 - exp(|m - m*|) / sum over n in N_b(m*) of exp(|m - n|)) |m - m*|`.
+`s = (1 - exp(|m - m*|) / sum over n in N_b(m*) of exp(|m - n|)) |m - m*|`. Here the last factor is
+the greatest of the smoothed cells.
 """
 
 from __future__ import annotations
@@ -43,17 +44,18 @@ def powers() -> np.ndarray:
 def reweight(reweight: Reweight, score: int, distances: np.ndarray) -> int:
     """The score less its share: `score - floor(score * floor(2^31 / sum) / 2^16)`.
 
-    The sum is over `exp(d - score)` of the neighbours, a power of two times an entry of `powers`.
+    The sum is over `exp(d - d[0])` of the neighbours, a power of two times an entry of `powers`.
 
     Args:
-        reweight: the scale.
-        score: of the strangest patch, below 2^24.
-        distances: scores of the same patch against the neighbours, integers (n,), n >= 1.
+        reweight: the scale of the distances.
+        score: of the image, below 2^28.
+        distances: of the strangest patch from the neighbours, integers (n,), n >= 1; the first is
+            that from its nearest row.
     """
     table = powers()
     total = 0
-    for distance in distances.tolist():
-        steps = (max(distance - score, 0) * reweight.multiplier) >> reweight.shift
+    for distance in (distances - distances[0]).tolist():
+        steps = (max(distance, 0) * reweight.multiplier) >> reweight.shift
         steps = min(steps, MOST_STEPS)
         total += int(table[steps & ((1 << STEP_BITS) - 1)]) << (steps >> STEP_BITS)
     return score - ((score * ((1 << 31) // total)) >> 16)
@@ -61,17 +63,20 @@ def reweight(reweight: Reweight, score: int, distances: np.ndarray) -> int:
 
 def reweight_images(
     scale: Reweight,
+    scores: np.ndarray,
     features: np.ndarray,
-    cells: np.ndarray,
+    distances: np.ndarray,
     rows: np.ndarray,
     bank: np.ndarray,
 ) -> np.ndarray:
-    """Image scores of n images.
+    """Image scores of n images, re-weighted.
 
     Args:
         scale: see `Reweight`.
+        scores: uint32 (n,).
         features: int8 (n, cells, D).
-        cells: their scores, uint32 (n, cells); the greatest is re-weighted, the first on ties.
+        distances: from the nearest rows, uint32 (n, cells); the greatest is the strangest patch,
+            the first on ties.
         rows: their nearest rows, (n, cells).
         bank: int8 (N, D), decoded.
 
@@ -79,14 +84,15 @@ def reweight_images(
         uint32 (n,).
     """
     wide = bank.astype(np.int64)
-    scores = []
-    for vectors, found, nearest in zip(features, cells, rows, strict=True):
+    weighed = []
+    for score, vectors, found, nearest in zip(
+        scores.tolist(), features, distances, rows, strict=True
+    ):
         at = int(found.argmax())
-        score = int(found[at])
         if score:
             near = ((wide - wide[nearest[at]]) ** 2).sum(axis=1)
             chosen = wide[np.argsort(near, kind="stable")[:NEIGHBORS]]
             squared = ((chosen - vectors[at].astype(np.int64)) ** 2).sum(axis=1)
-            score = reweight(scale, score, to_scores(squared))
-        scores.append(score)
-    return np.array(scores, np.uint32)
+            score = reweight(scale, score, to_scores(squared).astype(np.int64))
+        weighed.append(score)
+    return np.array(weighed, np.uint32)

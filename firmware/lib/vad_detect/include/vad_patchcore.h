@@ -21,7 +21,8 @@
 extern "C" {
 #endif
 
-/* A cell's score is the distance times 2^VAD_PATCHCORE_SCORE_BITS, rounded down. */
+/* A distance is times 2^VAD_PATCHCORE_SCORE_BITS, rounded down; a cell's score is 16 times their
+ * mean around it (vad_smooth.h). */
 #define VAD_PATCHCORE_SCORE_BITS 8
 
 /* Most taps a detector may have. */
@@ -50,6 +51,7 @@ typedef struct {
     uint32_t table_words; /* that `search` asks for */
     vad_patchcore_tap_t taps[VAD_PATCHCORE_MAX_TAPS]; /* in the order of the model's outputs */
     vad_patchcore_level_t levels[VAD_PATCH_MAX_LEVELS];
+    vad_runs_t down;                 /* the cells of the finest level that count, along columns */
     const vad_rotation_t *rotations; /* [n_levels], or NULL: patches stay as they are */
     const vad_patch_search_t *search;
     const void *bank;
@@ -57,12 +59,14 @@ typedef struct {
 } vad_patchcore_t;
 
 typedef struct {
-    uint32_t *cells;        /* [rows][cols] of the finest level: scores; squared bounds before */
-    uint16_t *nearest;      /* the nearest rows, same shape */
-    uint32_t score;         /* of the greatest cell so far */
-    uint32_t greatest;      /* that cell */
-    int8_t *greatest_query; /* [dims], with `reweight` */
-    int8_t *decoded;        /* [dims], with `reweight` */
+    uint32_t *cells;   /* [rows][cols] of the finest level: scores, once every row was searched;
+                          distances before, squared bounds before these */
+    uint16_t *nearest; /* the nearest rows, same shape */
+    uint32_t score;    /* of the greatest cell; with `reweight` the greatest distance before */
+    /* With `reweight`: */
+    uint32_t greatest;      /* the cell of the greatest distance, of equals the first */
+    int8_t *greatest_query; /* [dims] */
+    int8_t *decoded;        /* [dims] */
     /* While a row is searched: */
     const int8_t *const *rows[VAD_PATCH_MAX_LEVELS]; /* of each level, [cols][dims of the level] */
     uint32_t first_row[VAD_PATCH_MAX_LEVELS];        /* which rows[level][0] is */
@@ -92,7 +96,8 @@ void vad_patchcore_patches(const vad_patchcore_t *detector, uint32_t tap, uint32
 void vad_patchcore_search(const vad_patchcore_t *detector, uint32_t y, const int8_t *const rows[],
                           uint8_t *scratch, vad_patchcore_state_t *state);
 
-/* The greatest cell, once every row was searched; cells that do not count are 0. */
+/* The greatest cell, with `reweight` less its share, once every row was searched; cells that do not
+ * count are 0. */
 uint32_t vad_patchcore_score(const vad_patchcore_t *detector, const vad_patchcore_state_t *state);
 
 #ifdef __cplusplus

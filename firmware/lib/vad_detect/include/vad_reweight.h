@@ -29,8 +29,8 @@ typedef struct {
 /* Takes a row; rows come in ascending order. */
 void vad_neighbours_add(vad_neighbours_t *neighbours, uint32_t squared, uint32_t row);
 
-/* score: of the strangest patch, below 2^24. distances: of the same patch from the n >= 1
- * neighbours, on the scale of the score. */
+/* score: of the image, below 2^28. distances: of the strangest patch from the n >= 1 neighbours,
+ * each below 2^24; the first is that from its nearest row. */
 uint32_t vad_reweight(const vad_reweight_t *reweight, uint32_t score, const uint32_t *distances,
                       uint32_t n);
 

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "vad_smooth.h"
 #include "vad_square_root.h"
 
 void vad_padim_full_begin(const vad_padim_full_t *detector, uint8_t *memory,
@@ -105,32 +106,6 @@ static uint64_t distance(const vad_padim_full_t *detector, uint32_t cell, int16_
     return sum;
 }
 
-/* Weights 1-2-1 along the runs of `lines` lines, ends repeated: the lines start `pitch` apart,
- * their cells lie `stride` apart. A root is below 2^20, so cells stay below 2^24. */
-static void smooth_runs(const vad_runs_t *runs, uint32_t lines, uint32_t pitch, uint32_t stride,
-                        uint32_t *cells) {
-    for (uint32_t line = 0; line < lines; line++) {
-        for (uint32_t run = runs->start[line]; run < runs->start[line + 1]; run++) {
-            uint32_t *cell = cells + line * pitch + runs->first[run] * stride;
-            uint32_t before = *cell;
-            for (uint32_t at = runs->first[run] + 1u; at < runs->end[run]; at++, cell += stride) {
-                const uint32_t here = *cell;
-                *cell = before + 2 * here + cell[stride];
-                before = here;
-            }
-            *cell = before + 3 * *cell;
-        }
-    }
-}
-
-static uint32_t greatest(const uint32_t *cells, uint32_t count) {
-    uint32_t found = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        found = cells[i] > found ? cells[i] : found;
-    }
-    return found;
-}
-
 /* Features of the cell at column x. sums: int16 scratch for as many channels as a tap has. */
 static void features_of(const vad_padim_full_t *detector, const int8_t *const rows[], uint32_t x,
                         int16_t *features, int16_t *sums) {
@@ -163,9 +138,8 @@ void vad_padim_full_cells(const vad_padim_full_t *detector, uint32_t y, const in
         }
     }
     if (y + 1 == detector->rows) {
-        smooth_runs(runs, detector->rows, cols, 1, state->cells);
-        smooth_runs(&detector->down, cols, 1, cols, state->cells);
-        state->score = greatest(state->cells, detector->rows * cols);
+        /* A root is below 2^20. */
+        state->score = vad_smooth(runs, &detector->down, detector->rows, cols, state->cells);
     }
 }
 

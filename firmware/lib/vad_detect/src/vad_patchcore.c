@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "vad_smooth.h"
 #include "vad_square_root.h"
 
 /* A distance is at most 65536 * 254^2 < 2^32 - 1: this one is above all, and one more still fits.
@@ -170,7 +171,7 @@ static void drop_beyond(uint32_t bound, vad_patch_rows_t *kept) {
     kept->n = n;
 }
 
-/* Remembers the greatest cell, of equals the first, and for re-weighting its query. */
+/* Remembers the greatest cell, of equals the first, and its query. */
 static void remember(const vad_patchcore_t *detector, uint32_t cell, vad_patchcore_state_t *state) {
     const uint32_t score = state->cells[cell];
     if (score < state->score || (score == state->score && cell > state->greatest)) {
@@ -178,9 +179,7 @@ static void remember(const vad_patchcore_t *detector, uint32_t cell, vad_patchco
     }
     state->score = score;
     state->greatest = cell;
-    if (detector->reweight != NULL) {
-        memcpy(state->greatest_query, state->query, finest(detector)->end_dim);
-    }
+    memcpy(state->greatest_query, state->query, finest(detector)->end_dim);
 }
 
 /* Narrows the rows that the level above kept to those that may be nearest below the cell (y, x) of
@@ -202,7 +201,9 @@ static void search_cell(const vad_patchcore_t *detector, uint32_t level, uint32_
         const uint32_t cell = cells.y * last->cols + cells.x;
         state->cells[cell] = cell_score(kept->partial[0]);
         state->nearest[cell] = kept->row[0];
-        remember(detector, cell, state);
+        if (detector->reweight != NULL) {
+            remember(detector, cell, state);
+        }
     } else if (detector->warm_start) {
         const uint32_t i = least(kept);
         bound_cells(detector, &cells, level, kept->row[i], kept->partial[i], state);
@@ -309,9 +310,14 @@ void vad_patchcore_search(const vad_patchcore_t *detector, uint32_t y, const int
         rows += level->window;
     }
     search_row(detector, y, state);
+    if (y + 1 == detector->levels[0].rows) {
+        const vad_patchcore_level_t *last = finest(detector);
+        state->score =
+            vad_smooth(&last->runs, &detector->down, last->rows, last->cols, state->cells);
+    }
 }
 
-/* The score of the greatest cell, by the neighbours of its nearest row. */
+/* The score, by the neighbours of the row that is nearest to the strangest patch. */
 static uint32_t reweighted(const vad_patchcore_t *detector, const vad_patchcore_state_t *state) {
     const vad_patch_search_t *search = detector->search;
     vad_neighbours_t neighbours = {.n = 0};

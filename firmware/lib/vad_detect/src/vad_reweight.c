@@ -26,12 +26,12 @@ uint32_t vad_reweight(const vad_reweight_t *reweight, uint32_t score, const uint
                       uint32_t n) {
     uint64_t total = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const uint64_t beyond = distances[i] > score ? distances[i] - score : 0;
+        const uint64_t beyond = distances[i] > distances[0] ? distances[i] - distances[0] : 0;
         const uint64_t steps = (beyond * reweight->multiplier) >> reweight->shift;
         const uint32_t capped = steps < MOST_STEPS ? (uint32_t)steps : MOST_STEPS;
         total += (uint64_t)reweight->powers[capped & ((1u << STEP_BITS) - 1u)]
                  << (capped >> STEP_BITS);
     }
     const uint64_t share = ((uint64_t)1 << 31) / total;
-    return score - (uint32_t)((score * share) >> 16);
+    return score - (uint32_t)((score * share) >> 16); /* share <= 2^16 */
 }
