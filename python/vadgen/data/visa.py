@@ -26,7 +26,10 @@ CATEGORIES = (
     "pcb4",
     "pipe_fryum",
 )
-SOURCE = "VisA_20220922.tar, linked from github.com/amazon-science/spot-diff"
+SOURCE = (
+    "VisA_20220922.tar, linked from github.com/amazon-science/spot-diff, "
+    "and beside its parts that repository's split_csv/"
+)
 SPLIT = Path("split_csv") / "1cls.csv"
 _COLUMNS = {"object", "split", "label", "image", "mask"}
 
