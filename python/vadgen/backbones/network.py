@@ -318,9 +318,13 @@ def forward(
     def run(start: int) -> list[NDArray[np.float32]]:
         return _forward_chunk(network, images[start : start + _CHUNK], observe)
 
+    starts = range(0, len(images), _CHUNK)
     workers = torch.get_num_threads() if observe is None else 1
-    with one_thread(), ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(run, range(0, len(images), _CHUNK)))
+    if workers == 1:
+        parts = [run(start) for start in starts]
+    else:
+        with one_thread(), ThreadPoolExecutor(workers) as pool:
+            parts = list(pool.map(run, starts))
     return [np.concatenate(tap) for tap in zip(*parts, strict=True)]
 
 
