@@ -55,12 +55,9 @@
     smlabt  r3, r4, r9, r3
     .endm
 
-    .macro row_5_1 i, s1=r1, s2=r2, s3=r3
-    ldr     r12, [sp, #ROWS + 4 * \i]
-    ldm     lr!, {r8-r11}
-    ldrd    r4, r5, [r12], #8
-    ldrd    r6, r7, [r12]
-    str     r12, [sp, #ROWS + 4 * \i]
+/* What 5x5 and 7x7 share: at stride 1 the weights' pairs r8-r10 and the last one; at stride 2 the
+ * first and the third, of the pixels that r4-r7 hold. */
+    .macro first_1 s1, s2, s3
     smlatb  r1, r4, r8, \s1
     smlad   r2, r5, r8, \s2
     smlatb  r3, r5, r8, \s3
@@ -69,23 +66,40 @@
     smlad   r3, r6, r9, r3
     smlad   r0, r5, r10, r0
     smlad   r2, r6, r10, r2
-    smlabt  r0, r6, r11, r0
-    smlad   r1, r6, r11, r1
-    smlabt  r2, r7, r11, r2
-    smlad   r3, r7, r11, r3
+    .endm
+
+    .macro last_1 low, high, w
+    smlabt  r0, \low, \w, r0
+    smlad   r1, \low, \w, r1
+    smlabt  r2, \high, \w, r2
+    smlad   r3, \high, \w, r3
+    .endm
+
+    .macro first_2 third, s1, s2, s3
+    smlad   r1, r5, r8, \s1
+    smlad   r2, r6, r8, \s2
+    smlad   r3, r7, r8, \s3
+    smlad   r0, r4, r8, r0
+    smlad   r0, r5, \third, r0
+    smlad   r1, r6, \third, r1
+    smlad   r2, r7, \third, r2
+    .endm
+
+    .macro row_5_1 i, s1=r1, s2=r2, s3=r3
+    ldr     r12, [sp, #ROWS + 4 * \i]
+    ldm     lr!, {r8-r11}
+    ldrd    r4, r5, [r12], #8
+    ldrd    r6, r7, [r12]
+    str     r12, [sp, #ROWS + 4 * \i]
+    first_1 \s1, \s2, \s3
+    last_1  r6, r7, r11
     .endm
 
     .macro row_5_2 i, s1=r1, s2=r2, s3=r3
     ldr     r12, [sp, #ROWS + 4 * \i]
     ldm     lr!, {r8-r11}
     ldm     r12!, {r4-r7}
-    smlad   r1, r5, r8, \s1
-    smlad   r2, r6, r8, \s2
-    smlad   r3, r7, r8, \s3
-    smlad   r0, r4, r8, r0
-    smlad   r0, r5, r10, r0
-    smlad   r1, r6, r10, r1
-    smlad   r2, r7, r10, r2
+    first_2 r10, \s1, \s2, \s3
     ldrd    r4, r5, [r12]
     str     r12, [sp, #ROWS + 4 * \i]
     smlabt  r0, r6, r11, r0
@@ -101,23 +115,13 @@
     ldm     r12, {r4-r7, r11}
     add     r12, r12, #8
     str     r12, [sp, #ROWS + 4 * \i]
-    smlatb  r1, r4, r8, \s1
-    smlad   r2, r5, r8, \s2
-    smlatb  r3, r5, r8, \s3
-    smlad   r0, r4, r8, r0
-    smlad   r1, r5, r9, r1
-    smlad   r3, r6, r9, r3
-    smlad   r0, r5, r10, r0
-    smlad   r2, r6, r10, r2
+    first_1 \s1, \s2, \s3
     ldm     lr!, {r8-r10}
     smlad   r1, r6, r8, r1
     smlad   r3, r7, r8, r3
     smlad   r0, r6, r9, r0
     smlad   r2, r7, r9, r2
-    smlabt  r0, r7, r10, r0
-    smlad   r1, r7, r10, r1
-    smlabt  r2, r11, r10, r2
-    smlad   r3, r11, r10, r3
+    last_1  r7, r11, r10
     .endm
 
     .macro row_7_2 i, s1=r1, s2=r2, s3=r3
@@ -127,13 +131,7 @@
     ldrd    r10, r11, [lr, #16]
     ldm     r12!, {r4-r7}
     add     lr, lr, #24
-    smlad   r1, r5, r8, \s1
-    smlad   r2, r6, r8, \s2
-    smlad   r3, r7, r8, \s3
-    smlad   r0, r4, r8, r0
-    smlad   r0, r5, r9, r0
-    smlad   r1, r6, r9, r1
-    smlad   r2, r7, r9, r2
+    first_2 r9, \s1, \s2, \s3
     smlad   r0, r6, r10, r0
     smlad   r1, r7, r10, r1
     ldrd    r4, r5, [r12]
@@ -148,9 +146,9 @@
     smlabt  r3, r6, r11, r3
     .endm
 
-/* --- Two pixels. */
+/* --- Two pixels, with the parameters of four. */
 
-    .macro rest_3_1 i, x, s1=r1
+    .macro rest_3_1 i, x, s1=r1, s2, s3
     ldrd    r8, r9, [lr, #8 * \i]
     ldrd    r4, r5, [\x], #4
     smlatb  r1, r4, r8, \s1
@@ -159,7 +157,7 @@
     smlabt  r0, r5, r9, r0
     .endm
 
-    .macro rest_3_2 i, x, s1=r1
+    .macro rest_3_2 i, x, s1=r1, s2, s3
     ldrd    r8, r9, [lr, #8 * \i]
     ldrd    r4, r5, [\x], #8
     ldr     r6, [\x]
@@ -169,21 +167,25 @@
     smlabt  r0, r5, r9, r0
     .endm
 
-    .macro rest_5_1 i, s1=r1
+    .macro rest_1 s1
+    smlatb  r1, r4, r8, \s1
+    smlad   r0, r4, r8, r0
+    smlad   r1, r5, r9, r1
+    smlad   r0, r5, r10, r0
+    .endm
+
+    .macro rest_5_1 i, s1=r1, s2, s3
     ldr     r12, [sp, #ROWS + 4 * \i]
     ldm     lr!, {r8-r11}
     ldr     r4, [r12], #4
     ldrd    r5, r6, [r12]
     str     r12, [sp, #ROWS + 4 * \i]
-    smlatb  r1, r4, r8, \s1
-    smlad   r0, r4, r8, r0
-    smlad   r1, r5, r9, r1
-    smlad   r0, r5, r10, r0
+    rest_1  \s1
     smlad   r1, r6, r11, r1
     smlabt  r0, r6, r11, r0
     .endm
 
-    .macro rest_5_2 i, s1=r1
+    .macro rest_5_2 i, s1=r1, s2, s3
     ldr     r12, [sp, #ROWS + 4 * \i]
     ldm     lr!, {r8-r11}
     ldrd    r4, r5, [r12], #8
@@ -197,16 +199,13 @@
     smlabt  r0, r6, r11, r0
     .endm
 
-    .macro rest_7_1 i, s1=r1
+    .macro rest_7_1 i, s1=r1, s2, s3
     ldr     r12, [sp, #ROWS + 4 * \i]
     ldm     lr!, {r8-r10}
     ldm     r12, {r4-r7}
     add     r12, r12, #4
     str     r12, [sp, #ROWS + 4 * \i]
-    smlatb  r1, r4, r8, \s1
-    smlad   r0, r4, r8, r0
-    smlad   r1, r5, r9, r1
-    smlad   r0, r5, r10, r0
+    rest_1  \s1
     ldm     lr!, {r8-r10}
     smlad   r1, r6, r8, r1
     smlad   r0, r6, r9, r0
@@ -214,7 +213,7 @@
     smlabt  r0, r7, r10, r0
     .endm
 
-    .macro rest_7_2 i, s1=r1
+    .macro rest_7_2 i, s1=r1, s2, s3
     ldr     r12, [sp, #ROWS + 4 * \i]
     ldr     r8, [lr]
     ldr     r9, [lr, #8]
@@ -236,39 +235,20 @@
 
 /* --- All rows of a window. r0-r3 (r0, r1) become the sums, lr points behind the weights. */
 
-    .macro window_3 kind, stride
-    ldr     r0, [lr, #24]
-    .ifc \kind, row
-    row_3_\stride 0, r10, r0, r0, r0
-    .else
-    rest_3_\stride 0, r10, r0
-    .endif
+    .macro window size, kind, stride
+    ldr     r0, [lr, #4 * \size * (\size - 1)]
+    .ifc \size, 3
+    \kind\()_3_\stride 0, r10, r0, r0, r0
     \kind\()_3_\stride 1, r11
     \kind\()_3_\stride 2, r12
-    .endm
-
-    .macro window_5 kind, stride
-    ldr     r0, [lr, #80]
-    .ifc \kind, row
-    row_5_\stride 0, r0, r0, r0
     .else
-    rest_5_\stride 0, r0
-    .endif
-    .irp i, 1, 2, 3, 4
-    \kind\()_5_\stride \i
+    \kind\()_\size\()_\stride 0, r0, r0, r0
+    .set    ROW, 1
+    .rept   \size - 1
+    \kind\()_\size\()_\stride ROW
+    .set    ROW, ROW + 1
     .endr
-    .endm
-
-    .macro window_7 kind, stride
-    ldr     r0, [lr, #168]
-    .ifc \kind, row
-    row_7_\stride 0, r0, r0, r0
-    .else
-    rest_7_\stride 0, r0
     .endif
-    .irp i, 1, 2, 3, 4, 5, 6
-    \kind\()_7_\stride \i
-    .endr
     .endm
 
 /* --- Requantization, from the constants at lr + at: bias, multiplier, constant, shift. */
@@ -309,27 +289,14 @@
     add     r12, r12, r6
     .endm
 
-    .macro rows_5
-    .endm
-
-    .macro next_5
-    .irp i, 0, 1, 2, 3, 4
-    ldr     r4, [sp, #ROWS + 4 * \i]
-    ldr     r5, [sp, #ROWS + 20 + 4 * \i]
+    .macro next_frame size
+    .set    ROW, 0
+    .rept   \size
+    ldr     r4, [sp, #ROWS + 4 * ROW]
+    ldr     r5, [sp, #ROWS + 4 * (\size + ROW)]
     add     r4, r4, r5
-    str     r4, [sp, #ROWS + 4 * \i]
-    .endr
-    .endm
-
-    .macro rows_7
-    .endm
-
-    .macro next_7
-    .irp i, 0, 1, 2, 3, 4, 5, 6
-    ldr     r4, [sp, #ROWS + 4 * \i]
-    ldr     r5, [sp, #ROWS + 28 + 4 * \i]
-    add     r4, r4, r5
-    str     r4, [sp, #ROWS + 4 * \i]
+    str     r4, [sp, #ROWS + 4 * ROW]
+    .set    ROW, ROW + 1
     .endr
     .endm
 
@@ -372,7 +339,9 @@ vad_dsp_depthwise_\size\()_\stride\()_\finish:
     ldm     r0, {r1-r4}
     stm     r12, {r1-r4}
     .endif
-    rows_\size
+    .ifc \size, 3
+    rows_3
+    .endif
 
 .Lchannel_\size\()_\stride\()_\finish:
     ldrd    r7, r5, [sp, #OUT_BASE]
@@ -384,7 +353,7 @@ vad_dsp_depthwise_\size\()_\stride\()_\finish:
     beq     .Lrest_\size\()_\stride\()_\finish
 
 .Lfour_\size\()_\stride\()_\finish:
-    window_\size row, \stride
+    window  \size, row, \stride
     constants_\finish BEHIND
     finish_\finish r0
     finish_\finish r1
@@ -409,7 +378,11 @@ vad_dsp_depthwise_\size\()_\stride\()_\finish:
     str     r4, [sp, #LEFT]
     cbnz    r4, .Ltwo_\size\()_\stride\()_\finish
 .Lnext_\size\()_\stride\()_\finish:
-    next_\size
+    .ifc \size, 3
+    next_3
+    .else
+    next_frame \size
+    .endif
     add     lr, lr, #CHANNEL
     ldr     r4, [sp, #CONSTANTS_END]
     cmp     lr, r4
@@ -418,7 +391,7 @@ vad_dsp_depthwise_\size\()_\stride\()_\finish:
     pop     {r4-r11, pc}
 
 .Ltwo_\size\()_\stride\()_\finish:
-    window_\size rest, \stride
+    window  \size, rest, \stride
     constants_\finish BEHIND
     finish_\finish r0
     finish_\finish r1
