@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from vadgen.kernels import portable, vendor
 from vadgen.kernels.base import Call, Kernel, call
-from vadgen.kernels.requantize import settled
 from vadgen.kernels.vendor import Image
 from vadgen.lower import Add, Conv2d, DepthwiseConv2d, Mul, Pool, Program
 
@@ -37,25 +36,15 @@ def _takes_conv2d(layer: Conv2d, program: Program) -> bool:
 
 
 def _conv2d(layer: Conv2d, program: Program) -> Call:
-    source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    plain, image = settled(layer, source.zero_point), Image.of(layer, program)
+    source, image = program.values[layer.inputs[0]], Image.of(layer, program)
     # Its documented needs: two windows of int16 (DSP), four of int8 in whole vectors (Helium).
     pointwise = (image.kernel_h, image.kernel_w) == (1, 1)
     buffer = _round_up(4 * _round_up(image.taps, 4 if pointwise else 16), 8)
     return call(
         "vad_cmsis_nn_conv2d",
         buffer + (layer.kernel_h * source.row_bytes if layer.kernel_h > 1 else 0),
-        **vendor.constants(plain, program),
-        buffer_bytes=buffer,
+        **vendor.conv2d(layer, image, program, buffer, image.width),
         row_bytes=source.row_bytes,
-        n_rows=layer.kernel_h,
-        in_height=image.height,
-        in_width=image.width,
-        in_channels=image.channels,
-        out_channels=out.channels,
-        kernel_h=image.kernel_h,
-        kernel_w=image.kernel_w,
-        stride_w=image.stride_w,
         pad_left=image.pad_left,
     )
 
@@ -70,21 +59,14 @@ def _takes_depthwise(layer: DepthwiseConv2d, program: Program) -> bool:
 
 def _depthwise(layer: DepthwiseConv2d, program: Program) -> Call:
     source = program.values[layer.inputs[0]]
-    plain = settled(layer, source.zero_point)
     # Its documented needs: a window of int16 (DSP), four of some channels of int8 (Helium).
     window = layer.kernel_h * layer.kernel_w
     buffer = _round_up(max(2 * window * source.channels, 4 * window * _MVE_CHANNELS), 8)
     return call(
         "vad_cmsis_nn_depthwise_conv2d",
         buffer + layer.kernel_h * source.row_bytes,
-        **vendor.constants(plain, program),
-        buffer_bytes=buffer,
+        **vendor.depthwise(layer, program, buffer, source.width),
         row_bytes=source.row_bytes,
-        in_width=source.width,
-        channels=source.channels,
-        kernel_h=layer.kernel_h,
-        kernel_w=layer.kernel_w,
-        stride_w=layer.stride_w,
         pad_left=layer.pad_left,
     )
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from vadgen.kernels import portable, vendor
 from vadgen.kernels.base import Array, Call, Kernel, call
-from vadgen.kernels.requantize import settled
 from vadgen.kernels.vendor import Image
 from vadgen.lower import Add, Conv2d, DepthwiseConv2d, Mul, Program
 
@@ -32,9 +31,8 @@ def _round_up(size: int, to: int = _ALIGNMENT) -> int:
     return -(-size // to) * to
 
 
-def _constants(layer: Conv2d | DepthwiseConv2d, program: Program) -> dict[str, Any]:
-    """Members that the structs of all convolutions share, with tables where vectors find them."""
-    members = vendor.constants(layer, program)
+def _aligned(members: dict[str, Any]) -> dict[str, Any]:
+    """The members of a struct, with tables where vectors find them."""
     return {
         name: Array(value, _ALIGNMENT) if isinstance(value, np.ndarray) else value
         for name, value in members.items()
@@ -82,7 +80,7 @@ def _takes_conv2d(layer: Conv2d, program: Program) -> bool:
 
 def _conv2d(layer: Conv2d, program: Program) -> Call:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    plain, image = settled(layer, source.zero_point), Image.of(layer, program)
+    image = Image.of(layer, program)
     buffer = _conv2d_buffer(image, out.width, out.channels)
     if image.height == layer.kernel_h:
         width = _width(out.width, image.stride_w, image.kernel_w)
@@ -93,17 +91,8 @@ def _conv2d(layer: Conv2d, program: Program) -> Call:
     return call(
         "vad_esp_nn_conv2d",
         _ALIGNMENT + buffer + _round_up(layer.kernel_h * rows["pitch"]) + out.width * out.channels,
-        **_constants(plain, program),
-        buffer_bytes=buffer,
+        **_aligned(vendor.conv2d(layer, image, program, buffer, width)),
         **rows,
-        n_rows=layer.kernel_h,
-        in_height=image.height,
-        in_width=width,
-        in_channels=image.channels,
-        out_channels=out.channels,
-        kernel_h=image.kernel_h,
-        kernel_w=image.kernel_w,
-        stride_w=image.stride_w,
     )
 
 
@@ -131,21 +120,14 @@ def _takes_depthwise(layer: DepthwiseConv2d, program: Program) -> bool:
 
 def _depthwise(layer: DepthwiseConv2d, program: Program) -> Call:
     source, out = program.values[layer.inputs[0]], program.values[layer.output]
-    plain = settled(layer, source.zero_point)
     buffer = _depthwise_buffer(layer, program)
     width = _width(out.width, layer.stride_w, layer.kernel_w)
     rows = _rows(width, out.channels, layer.pad_left, source.width)
     return call(
         "vad_esp_nn_depthwise_conv2d",
         _ALIGNMENT + buffer + _round_up(layer.kernel_h * rows["pitch"]) + out.row_bytes,
-        **_constants(plain, program),
-        buffer_bytes=buffer,
+        **_aligned(vendor.depthwise(layer, program, buffer, width)),
         **rows,
-        in_width=width,
-        channels=out.channels,
-        kernel_h=layer.kernel_h,
-        kernel_w=layer.kernel_w,
-        stride_w=layer.stride_w,
     )
 
 

@@ -48,22 +48,6 @@ def same_mul(layer: Mul, program: Program) -> bool:
     )
 
 
-def constants(layer: Conv2d | DepthwiseConv2d, program: Program) -> dict[str, Any]:
-    """Members that the structs of all convolutions share; tables are by output channel."""
-    requant = layer.requant
-    return {
-        "weights": layer.weights,
-        "bias": layer.bias,
-        "multiplier": requant.multiplier,
-        "shift": requant.shift.astype(np.int32),
-        "out_width": program.values[layer.output].width,
-        "in_zero_point": program.values[layer.inputs[0]].zero_point,
-        "out_zero_point": requant.zero_point,
-        "low": requant.low,
-        "high": requant.high,
-    }
-
-
 @dataclass(frozen=True)
 class Image:
     """The input of one output row of a convolution, as the libraries see it.
@@ -100,3 +84,60 @@ class Image:
     def taps(self) -> int:
         """Inputs of one output."""
         return self.kernel_h * self.kernel_w * self.channels
+
+
+def conv2d(
+    layer: Conv2d, image: Image, program: Program, buffer_bytes: int, in_width: int
+) -> dict[str, Any]:
+    """Members that both sets' structs of convolutions have.
+
+    Args:
+        layer: the integer layer.
+        image: what the library sees of it.
+        program: its program.
+        buffer_bytes: scratch that the library wants.
+        in_width: of the image that it is given.
+    """
+    return {
+        **_members(layer, image, program, buffer_bytes, in_width),
+        "n_rows": layer.kernel_h,
+        "in_height": image.height,
+        "in_channels": image.channels,
+        "out_channels": program.values[layer.output].channels,
+    }
+
+
+def depthwise(
+    layer: DepthwiseConv2d, program: Program, buffer_bytes: int, in_width: int
+) -> dict[str, Any]:
+    """Those of depthwise convolutions; see `conv2d`."""
+    members = _members(layer, layer, program, buffer_bytes, in_width)
+    return {**members, "channels": program.values[layer.output].channels}
+
+
+def _members(
+    layer: Conv2d | DepthwiseConv2d,
+    window: Image | DepthwiseConv2d,
+    program: Program,
+    buffer_bytes: int,
+    in_width: int,
+) -> dict[str, Any]:
+    """What all of them have; tables are by output channel."""
+    zero_point = program.values[layer.inputs[0]].zero_point
+    plain = settled(layer, zero_point)
+    return {
+        "weights": plain.weights,
+        "bias": plain.bias,
+        "multiplier": plain.requant.multiplier,
+        "shift": plain.requant.shift.astype(np.int32),
+        "buffer_bytes": buffer_bytes,
+        "in_width": in_width,
+        "out_width": program.values[layer.output].width,
+        "kernel_h": window.kernel_h,
+        "kernel_w": window.kernel_w,
+        "stride_w": window.stride_w,
+        "in_zero_point": zero_point,
+        "out_zero_point": plain.requant.zero_point,
+        "low": plain.requant.low,
+        "high": plain.requant.high,
+    }
