@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vadgen.kernels import requantize
 from vadgen.kernels.base import Call, Compact, Kernel, Planes, call
+from vadgen.kernels.groups import grouped
 from vadgen.kernels.portable import is_pointwise
 from vadgen.kernels.requantize import Channels, Sums
 from vadgen.lower import Add, Conv2d, DepthwiseConv2d, Program
@@ -287,8 +288,11 @@ def _add(layer: Add, program: Program) -> Call:
     )
 
 
+_CONV2D = Kernel(Conv2d, _takes_conv2d, _conv2d, writes_planes=_writes_planes, takes_room=True)
+
 KERNELS: tuple[Kernel, ...] = (
-    Kernel(Conv2d, _takes_conv2d, _conv2d, writes_planes=_writes_planes, takes_room=True),
+    _CONV2D,
+    grouped(_CONV2D),
     Kernel(
         DepthwiseConv2d,
         _takes_depthwise,

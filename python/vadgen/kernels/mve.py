@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vadgen.kernels import portable, requantize
 from vadgen.kernels.base import Call, Kernel, Planes, call, folded_bias
+from vadgen.kernels.groups import grouped
 from vadgen.kernels.portable import fits, is_pointwise
 from vadgen.lower import Add, Conv2d, DepthwiseConv2d, Lut, Mean, Mul, Pool, Program, Requant
 
@@ -286,8 +287,11 @@ def _lut(layer: Lut, program: Program) -> Call:
     return _as(portable.lut(layer, program), "vad_lut", _READS_PAST)
 
 
+_CONV2D = Kernel(Conv2d, _takes_conv2d, _conv2d, writes_planes=_writes_planes, takes_room=True)
+
 KERNELS: tuple[Kernel, ...] = (
-    Kernel(Conv2d, _takes_conv2d, _conv2d, writes_planes=_writes_planes, takes_room=True),
+    _CONV2D,
+    grouped(_CONV2D),
     Kernel(DepthwiseConv2d, _takes_depthwise, _depthwise, reads_planes=_planes),
     Kernel(Add, _takes_add, _add),
     Kernel(Mul, _takes_mul, _mul),

@@ -134,7 +134,8 @@ def _conv2d(layer: Conv2d, program: Program) -> Call:
     return call("vad_conv2d", **fields, upper=takes_upper(layer, zero_point))
 
 
-def _group_conv2d(layer: GroupConv2d, program: Program) -> Call:
+def group_conv2d(layer: GroupConv2d, program: Program) -> Call:
+    """The call of `vad_group_conv2d`; see `mul`."""
     channels = program.values[layer.output].channels
     sizes = {"out_channels": channels, "groups": layer.groups}
     return call("vad_group_conv2d", **_convolution(layer, program, layer.weights, **sizes))
@@ -279,7 +280,7 @@ def _copy(layer: Copy, program: Program) -> Call:
 KERNELS: tuple[Kernel, ...] = (
     Kernel(Conv2d, lambda la, p: is_pointwise(la) and fits(la, p), _pointwise),
     Kernel(Conv2d, fits, _conv2d),
-    Kernel(GroupConv2d, fits, _group_conv2d),
+    Kernel(GroupConv2d, fits, group_conv2d),
     Kernel(DepthwiseConv2d, fits, _depthwise),
     Kernel(Add, fits, add),
     Kernel(Mul, fits, mul),

@@ -48,18 +48,22 @@ static inline __attribute__((always_inline)) void inside_3x3(const vad_depthwise
     }
 }
 
-/* The same for windows of any height, whose columns lie in the image, but not all of their rows. */
+/* The same for windows of any height and any depth multiplier, whose columns lie in the image, but
+ * not all of their rows. */
 static inline __attribute__((always_inline)) void inside(const vad_depthwise_conv2d_t *op,
                                                          const int8_t *const *rows, int32_t left,
                                                          int32_t step, int32_t width, int8_t *out_a,
                                                          int8_t *out_b) {
     const int32_t channels = op->in_channels;
+    const int32_t multiplier = op->depth_multiplier;
+    const int32_t outputs = channels * multiplier;
     const int32_t height = op->kernel_h;
     const int32_t padding = op->in_zero_point;
     const int8_t *w = op->weights;
     int32_t at = left * channels;
-    for (int32_t c = 0; c < channels; c++, at++) {
-        int32_t a = op->bias[c];
+    int32_t same = multiplier; /* outputs still to come from this channel */
+    for (int32_t o = 0; o < outputs; o++) {
+        int32_t a = op->bias[o];
         int32_t uncovered = 0;
         int32_t b = a;
         for (int32_t i = 0; i < height; i++, w += width) {
@@ -80,10 +84,14 @@ static inline __attribute__((always_inline)) void inside(const vad_depthwise_con
         a += padding * uncovered;
         b += padding * uncovered;
         if (op->upper) {
-            vad_finish_upper(a, b, op->multiplier[c], op->shift[c], op->out_zero_point, out_a + c,
-                             out_b + c);
+            vad_finish_upper(a, b, op->multiplier[o], op->shift[o], op->out_zero_point, out_a + o,
+                             out_b + o);
         } else {
-            finish(op, c, a, b, out_a + c, out_b + c);
+            finish(op, o, a, b, out_a + o, out_b + o);
+        }
+        if (--same == 0) {
+            same = multiplier;
+            at++;
         }
     }
 }
@@ -92,8 +100,8 @@ static __attribute__((noinline)) void two(const vad_depthwise_conv2d_t *op,
                                           const int8_t *const *rows, int32_t left, int32_t stride,
                                           int8_t *out_a, int8_t *out_b) {
     const int32_t step = stride * op->in_channels;
-    const int is_3x3 = op->kernel_h == 3 && op->kernel_w == 3 && rows[0] != NULL &&
-                       rows[1] != NULL && rows[2] != NULL;
+    const int is_3x3 = op->kernel_h == 3 && op->kernel_w == 3 && op->depth_multiplier == 1 &&
+                       rows[0] != NULL && rows[1] != NULL && rows[2] != NULL;
     if (is_3x3 && stride == 1) {
         inside_3x3(op, rows, left, 1, out_a, out_b);
     } else if (is_3x3 && stride == 2) {
@@ -148,7 +156,7 @@ void vad_depthwise_conv2d(const vad_depthwise_conv2d_t *op, const int8_t *const 
                           void *scratch) {
     (void)scratch;
     const int32_t outputs = op->in_channels * op->depth_multiplier;
-    const int32_t most = op->depth_multiplier == 1 ? op->in_width - op->kernel_w : -1; /* of left */
+    const int32_t most = op->in_width - op->kernel_w; /* of left */
     int32_t left = -op->pad_left;
     for (int32_t x = 0; x < op->out_width; x++, left += op->stride_w, out += outputs) {
         if (left < 0 || left > most) {
