@@ -15,11 +15,14 @@ from vadgen.detectors import padim, padim_full, patchcore
 from vadgen.detectors.patchcore import Options
 from vadgen.emit.model import DetectorCode, write_model
 from vadgen.lower import Program, lower
+from vadgen.pipeline.cfa import fit_cfa
 from vadgen.pipeline.compiler import reference_run
 from vadgen.pipeline.detector import detector_of
 from vadgen.plan import planner
 from vadgen.plan.planner import Plan, make_plan
 from vadgen.plan.schedule import Segment, Simulator
+from vadgen.progress import SilentProgress
+from vadgen.recipe import Recipe, StudentOptions
 
 Cut = Callable[[Program, Simulator, Any, Any], tuple[Segment, ...]]
 
@@ -72,6 +75,9 @@ def fitted(name: str, program: Program, roi: np.ndarray | None) -> Any:
         return padim.fit(lambda: iter([taps]), values, None, 1 << 20, 0, roi)
     if name == "padim full":
         return padim_full.fit(lambda: iter([taps]), values, 16, 1 << 20, roi)
+    if name == "cfa":
+        recipe = Recipe("", detector="cfa", student=StudentOptions(epochs=1))
+        return fit_cfa(recipe, values, lambda: iter([taps]), 1 << 20, roi, SilentProgress())
     return patchcore.fit(lambda: iter([taps]), values, PATCHES[name], 0, roi)
 
 

@@ -13,6 +13,7 @@ TINY = ("--backbone", "tiny", "--input", "32")
 PADIM = ("--detector", "padim")
 PATCHCORE = ("--detector", "patchcore", "--search", "flat", "--codes", "40", "--bits", "8")
 STUDENT = ("--detector", "paste", "--epochs", "100")
+CFA = ("--detector", "cfa", "--epochs", "3")
 QUANTIZED = ("--detector", "patchcore", "--search", "adc", "--codes", "40", "--bits", "4")
 
 

@@ -1,4 +1,4 @@
-"""Writes the expected digests into tests/vectors/padim_full.json and students.json.
+"""Writes the expected digests into tests/vectors/cfa.json, padim_full.json and students.json.
 
     python tools/renew_detector_vectors.py
 
@@ -16,17 +16,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests")]
 
+import cfa_cases  # noqa: E402
 import padim_cases  # noqa: E402
 import students_cases  # noqa: E402
 
 FILES = (
+    (cfa_cases.PATH, cfa_cases.load_cfa, cfa_cases.cfa_digest),
     (padim_cases.PATH, padim_cases.load_padim, padim_cases.padim_digest),
     (students_cases.PATH, students_cases.load_students, students_cases.students_digest),
 )
 
 
 def main() -> None:
-    """Renews both files."""
+    """Renews all files."""
     for path, load, digest in FILES:
         lines = []
         for case in load():

@@ -38,11 +38,9 @@ static inline void vad_patchcore_whole_patches(const vad_patchcore_t *detector,
     }
 }
 
-/* Searches one row of the first level. */
-static inline void vad_patchcore_whole_search(const vad_patchcore_t *detector, uint32_t y,
-                                              const int8_t *const made[], uint8_t *scratch,
-                                              vad_patchcore_state_t *state) {
-    const int8_t *rows[VAD_PATCHCORE_WHOLE_ROWS];
+/* The rows that the search of row y of the first level gets, at most VAD_PATCHCORE_WHOLE_ROWS. */
+static inline void vad_patchcore_whole_rows(const vad_patchcore_t *detector, uint32_t y,
+                                            const int8_t *const made[], const int8_t *rows[]) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < detector->n_levels; i++) {
         const vad_patchcore_level_t *level = &detector->levels[i];
@@ -53,6 +51,14 @@ static inline void vad_patchcore_whole_search(const vad_patchcore_t *detector, u
             rows[n++] = at < level->rows ? made[i] + at * row_bytes : NULL;
         }
     }
+}
+
+/* Searches one row of the first level. */
+static inline void vad_patchcore_whole_search(const vad_patchcore_t *detector, uint32_t y,
+                                              const int8_t *const made[], uint8_t *scratch,
+                                              vad_patchcore_state_t *state) {
+    const int8_t *rows[VAD_PATCHCORE_WHOLE_ROWS];
+    vad_patchcore_whole_rows(detector, y, made, rows);
     vad_patchcore_search(detector, y, rows, scratch, state);
 }
 

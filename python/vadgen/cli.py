@@ -123,7 +123,7 @@ def _build_arguments(parser: argparse.ArgumentParser) -> None:
         "": "recipe (a key of the same name stands in FILE)",
         "padim": "PaDiM",
         "patchcore": "PatchCore",
-        "student": "STFPM and PaSTe",
+        "student": "STFPM, PaSTe and CFA",
         "memory": "memory bank",
     }
     groups = {table: parser.add_argument_group(title) for table, title in titles.items()}

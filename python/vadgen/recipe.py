@@ -182,7 +182,7 @@ class StudentOptions:
     """Table `[student]`."""
 
     epochs: int | None = _key(
-        None, _whole(1, 10_000), "passes over the training pictures (default: 100)"
+        None, _whole(1, 10_000), "passes over the training pictures (default: 100, of cfa 30)"
     )
 
 
@@ -200,7 +200,7 @@ class MemoryOptions:
     )
 
 
-TRAINED = ("stfpm", "paste")
+TRAINED = ("stfpm", "paste", "cfa")
 """Detectors with epochs."""
 
 
@@ -215,8 +215,8 @@ class Recipe:
         weights: file of the backbone's weights, or `random`; None is the published ones.
         width: the backbone's channel multiplier.
         input: height and width of the input in pixels; None is the largest that fits the board.
-        detector: "padim", "patchcore", "stfpm", "paste", or "auto" to take of the first two what
-            fits.
+        detector: "padim", "patchcore", "stfpm", "paste", "cfa", or "auto" to take of the first two
+            what fits.
         roi: picture whose white part is the region of interest; None is the whole picture.
         kernels: kernel sets, best first, with commas between; None is the board's.
         flash_budget: most bytes of flash of the firmware; None is the board's.
@@ -229,7 +229,7 @@ class Recipe:
         calibration_images: training images that the int8 ranges are measured on.
         padim: options of that detector.
         patchcore: options of that detector.
-        student: options of detectors that train one.
+        student: options of detectors that are trained.
         memory: how the memory bank is gathered.
     """
 
@@ -259,7 +259,7 @@ class Recipe:
     )
     detector: str = _key(
         "auto",
-        _one_of("auto", "padim", "patchcore", "stfpm", "paste"),
+        _one_of("auto", "padim", "patchcore", "stfpm", "paste", "cfa"),
         "how features become a score (default: auto, patchcore where it fits, else padim)",
     )
     kernels: str | None = _key(

@@ -13,7 +13,7 @@ import pytest
 from firmware_model import usable
 from graphs import GraphBuilder
 from PIL import Image
-from verbs import PADIM, PATCHCORE, QUANTIZED, STUDENT, TINY, fails, files, run_json
+from verbs import CFA, PADIM, PATCHCORE, QUANTIZED, STUDENT, TINY, fails, files, run_json
 
 from vadgen.board import list_boards, load_board
 from vadgen.errors import Exit
@@ -208,8 +208,8 @@ def test_a_black_region_of_interest_is_an_error(data: Path, tmp_path: Path, capf
 @pytest.mark.parametrize("board", EMULATED)
 @pytest.mark.parametrize(
     "detector",
-    [PADIM, PATCHCORE, QUANTIZED, STUDENT],
-    ids=["padim", "flat", "quantized", "student"],
+    [PADIM, PATCHCORE, QUANTIZED, STUDENT, CFA],
+    ids=["padim", "flat", "quantized", "student", "cfa"],
 )
 def test_every_emulated_board_with_every_detector(
     board: str, detector: tuple[str, ...], data: Path, tmp_path: Path, capfd: Any

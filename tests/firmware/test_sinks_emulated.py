@@ -13,11 +13,16 @@ from sink_cases import PATCHES, assert_answers, fitted, images_for, network, pla
 from vadgen.build.emulator import run
 from vadgen.build.platformio import build_project, create_project
 
-OFTEN = (("qemu_m7", "adc rotated", "streamed"), ("qemu_m3", "padim full", "layer by layer"))
+OFTEN = (
+    ("qemu_m7", "adc rotated", "streamed"),
+    ("qemu_m7", "cfa", "streamed"),
+    ("qemu_m3", "cfa", "layer by layer"),
+    ("qemu_m3", "padim full", "layer by layer"),
+)
 CASES = [
     pytest.param(*case, marks=() if case in OFTEN else pytest.mark.slow)
     for board in BOARDS
-    for name in ("padim full", *PATCHES)
+    for name in ("padim full", "cfa", *PATCHES)
     for cut in ("streamed", "layer by layer")
     for case in [(board, name, cut)]
 ]

@@ -20,7 +20,7 @@ from vadgen.plan import planner
 PORTABLE = ("portable",)
 CASES = [
     pytest.param(name, region, cut, marks=() if region == (i % 2 == 0) else pytest.mark.slow)
-    for i, name in enumerate(("padim full", *PATCHES, "padim"))
+    for i, name in enumerate(("padim full", *PATCHES, "padim", "cfa"))
     for region in (False, True)
     for cut in CUTS
 ]
@@ -42,7 +42,7 @@ def test_the_order_of_the_taps_rows_does_not_matter(
     assert_answers(program, tables, run_host(exe, images_for(program), program.output_shapes))
 
 
-@pytest.mark.parametrize("name", ["padim full", *PATCHES])
+@pytest.mark.parametrize("name", ["padim full", "cfa", *PATCHES])
 def test_rings_of_a_detector_that_are_a_row_short_are_found_out(
     name: str, monkeypatch: Any
 ) -> None:

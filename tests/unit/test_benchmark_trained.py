@@ -117,7 +117,8 @@ def test_epochs_go_into_what_is_built() -> None:
         assert method is not None and method.epochs == 7
         assert method.build == {"detector": "paste", "student.epochs": "7"}
     assert family_of("stfpm_int8@3") == "stfpm"
-    assert method_of("cfa@7").build is None and integer_of("paste@7") is None
+    assert method_of("cfa@7").build == {"detector": "cfa", "student.epochs": "7"}
+    assert integer_of("paste@7") is None
     with pytest.raises(VadgenError, match="padim_int8 is not trained"):
         integer_of("padim_int8@3")
 
@@ -195,7 +196,7 @@ def test_cfa_scores_by_hand() -> None:
     cells = rows * cols
     assert model.centres.shape == (x.shape[2] - 2, cells) and (rows, cols) == (6, 6)
     assert x[0, 0, -2:].tolist() == [-1, -1] and x[0, -1, -2:].tolist() == [1, 1]
-    phi = (x @ model.weights.T + model.bias).numpy().astype(np.float64)
+    phi = x.astype(np.float64) @ model.weights.numpy().T + model.bias.numpy()
     centres = model.centres.numpy().T.astype(np.float64)
     distances = np.sqrt(((phi[:2, :, None] - centres[None, None]) ** 2).sum(axis=3))
     nearest = np.sort(distances, axis=2)[..., :3]

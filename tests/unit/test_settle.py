@@ -73,6 +73,17 @@ def test_a_student_is_counted_before_it_is_trained() -> None:
     assert caught.value.code is Exit.DOES_NOT_FIT
 
 
+def test_cfa_is_counted_before_it_is_trained() -> None:
+    recipe = replace(OPEN, detector="cfa", input=None)
+    assert settle(recipe, BOARD, NETWORK).input == 224
+    assert settle(recipe, limited(BOARD, None, 32 * 1024), NETWORK).input < 224
+    with pytest.raises(
+        VadgenError, match=r"tiny with cfa does not fit .*CFA's tables need"
+    ) as caught:
+        settle(recipe, limited(BOARD, 36 * 1024, None), NETWORK)
+    assert caught.value.code is Exit.DOES_NOT_FIT
+
+
 def test_options_that_contradict_each_other() -> None:
     wrong = replace(OPEN, patchcore=PatchcoreOptions(search="pqnn", codes=9, candidates=10))
     with pytest.raises(VadgenError, match="10 candidates") as caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from vadgen.benchmark.methods import cfa
 from vadgen.benchmark.methods.method import EPOCHS_KEY, epochs_of
 from vadgen.benchmark.methods.stfpm import EPOCHS
 
@@ -48,6 +49,7 @@ INTEGER = {
         ),
         IntegerMethod("stfpm_int8", "STFPM, integers", "stfpm", {"detector": "stfpm"}, EPOCHS),
         IntegerMethod("paste_int8", "PaSTe, integers", "paste", {"detector": "paste"}, EPOCHS),
+        IntegerMethod("cfa_int8", "CFA, integers", "cfa", {"detector": "cfa"}, cfa.EPOCHS),
     )
 }
 

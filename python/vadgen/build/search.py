@@ -177,7 +177,8 @@ def _detector(library: ctypes.CDLL, code: Any) -> _Patchcore:
     def several(kind: type[S], length: int, items: Iterable[S]) -> ctypes.Array[S]:
         return (kind * length)(*items)
 
-    counts = {"n_levels": len(code.levels)}
+    patches = code.patches
+    counts = {"n_levels": len(patches.levels)}
     bank: Structure
     if code.search == "vad_flat_search":
         flat = (mirror(_FlatLevel, part) for part in code.parts)
@@ -193,18 +194,18 @@ def _detector(library: ctypes.CDLL, code: Any) -> _Patchcore:
     detector = mirror(
         _Patchcore,
         code,
-        n_taps=len(code.taps),
+        n_taps=len(patches.taps),
         taps=several(
             _Tap,
             _MAX_TAPS,
-            (mirror(_Tap, tap, patch=mirror(_Patch, tap)) for tap in code.taps),
+            (mirror(_Tap, tap, patch=mirror(_Patch, tap)) for tap in patches.taps),
         ),
         levels=several(
             _Level,
             _MAX_LEVELS,
-            (mirror(_Level, level, runs=mirror(_Runs, level.runs)) for level in code.levels),
+            (mirror(_Level, level, runs=mirror(_Runs, level.runs)) for level in patches.levels),
         ),
-        down=mirror(_Runs, code.down),
+        down=mirror(_Runs, patches.down),
         rotations=at(several(_Rotation, len(rotations), rotations)) if rotations else None,
         search=ctypes.addressof(ctypes.c_char.in_dll(library, code.search)),
         bank=at(bank),

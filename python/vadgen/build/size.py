@@ -17,7 +17,7 @@ from vadgen.errors import Exit, VadgenError
 # Names of objects by the part they belong to, the first that matches; _ZL is C++'s for static.
 _FLASH_PARTS = (
     ("weights", re.compile(r"(_ZL\d+)?vad_weights?_|.*_weights?_?\d+$")),
-    ("tables", re.compile(r"vad_(padim|patchcore|patch|pq|flat|students)_|.*_tables?(_|$)")),
+    ("tables", re.compile(r"vad_(padim|patchcore|patch|pq|flat|students|cfa)_|.*_tables?(_|$)")),
 )
 _RAM_PARTS = (
     ("arena", re.compile(r"vad_arena$")),

@@ -356,16 +356,16 @@ def freeze(
         options: see `Options`.
         seed: of k-means.
     """
-    patch_step = _step(rows)
+    patch_step = step_of(rows)
     rotations: tuple[Rotation, ...] = ()
     if options.rotate:
         turn, mean = rotation_of(rows, geometry, options.subspaces(geometry.dims))
         rows = np.asarray((rows - mean) @ turn, np.float32)
         rotations = tuple(
-            _frozen_rotation(turn[part, part], mean[part], patch_step, _step(rows))
+            _frozen_rotation(turn[part, part], mean[part], patch_step, step_of(rows))
             for part in (slice(v.first_dim, v.end_dim) for v in geometry.levels)
         )
-    step = _step(rows)
+    step = step_of(rows)
     steps = rows / np.float32(step)
     bank: Bank
     if options.is_flat8:
@@ -373,7 +373,7 @@ def freeze(
     else:
         bank = quantize(steps, options.subspaces(geometry.dims), options.centroids, seed)
     return PatchcoreTables(
-        _with_step(geometry, patch_step),
+        with_step(geometry, patch_step),
         bank,
         options.search,
         options.n_candidates,
@@ -389,7 +389,8 @@ def reweight_of(unit: float) -> Reweight:
     return Reweight(*patch_multiplier(unit * math.log2(math.e) * (1 << STEP_BITS)))
 
 
-def _step(rows: NDArray[np.float32]) -> float:
+def step_of(rows: NDArray[np.float32]) -> float:
+    """A 127th of the greatest magnitude."""
     return max(float(np.abs(rows).max()), 1e-12) / LIMIT
 
 
@@ -453,7 +454,8 @@ def _frozen_rotation(
     )
 
 
-def _with_step(geometry: Geometry, step: float) -> Geometry:
+def with_step(geometry: Geometry, step: float) -> Geometry:
+    """The same with patches in steps of `step`."""
     taps = []
     for value, tap in zip(geometry.values, geometry.taps, strict=True):
         multiplier, shift = patch_multiplier(value.scale / (tap.patch.window**2 * step))
@@ -566,6 +568,49 @@ class _LevelFields:
 
 
 @dataclass(frozen=True, eq=False)
+class PatchesCode:
+    """Taps and levels as `templates/_macros/patches.j2` prints them."""
+
+    taps: tuple[_TapFields, ...]
+    levels: tuple[_LevelFields, ...]
+    down: Runs
+
+    @property
+    def runs_bytes(self) -> int:
+        """Flash of all runs."""
+        return self.down.nbytes + sum(level.runs.nbytes for level in self.levels)
+
+
+def patches_code(geometry: Geometry) -> PatchesCode:
+    """What the template needs of the patches."""
+    taps, levels = [], []
+    for value, tap in zip(geometry.values, geometry.taps, strict=True):
+        level, patch = geometry.levels[tap.level], tap.patch
+        taps.append(
+            _TapFields(
+                value.rows,
+                value.width,
+                level.rows,
+                level.cols,
+                value.channels,
+                tap.first_dim + value.channels,
+                patch.zero_point,
+                patch.window,
+                patch.stride,
+                patch.shift,
+                patch.multiplier,
+                tap.level,
+                tap.first_dim,
+            )
+        )
+    windows, covering = row_windows(geometry.levels), geometry.covering()
+    for level, window, inside in zip(geometry.levels, windows, covering, strict=True):
+        place = level.rows, level.cols, level.first_dim, level.end_dim
+        levels.append(_LevelFields(*place, window.count, runs_of(inside)))
+    return PatchesCode(tuple(taps), tuple(levels), runs_of(geometry.inside.T))
+
+
+@dataclass(frozen=True, eq=False)
 class PatchcoreCode:
     """The tables as `templates/detectors/patchcore.h.j2` prints them."""
 
@@ -578,9 +623,7 @@ class PatchcoreCode:
     n_centroids: int
     codewords: NDArray[np.int8] | None
     parts: tuple[_Part, ...]
-    taps: tuple[_TapFields, ...]
-    levels: tuple[_LevelFields, ...]
-    down: Runs
+    patches: PatchesCode
     warm_start: int
     table_bytes: int
     table_words: int
@@ -607,26 +650,6 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
         )
         for i, part in enumerate(bank_levels(tables))
     )
-    taps = []
-    for value, tap in zip(geometry.values, geometry.taps, strict=True):
-        level, patch = geometry.levels[tap.level], tap.patch
-        taps.append(
-            _TapFields(
-                value.rows,
-                value.width,
-                level.rows,
-                level.cols,
-                value.channels,
-                tap.first_dim + value.channels,
-                patch.zero_point,
-                patch.window,
-                patch.stride,
-                patch.shift,
-                patch.multiplier,
-                tap.level,
-                tap.first_dim,
-            )
-        )
     return PatchcoreCode(
         search="vad_flat_search"
         if is_flat
@@ -641,21 +664,7 @@ def code(tables: PatchcoreTables) -> PatchcoreCode:
         n_centroids=0 if isinstance(bank, FlatBank) else bank.codewords.shape[1],
         codewords=None if isinstance(bank, FlatBank) else bank.codewords,
         parts=parts,
-        taps=tuple(taps),
-        levels=tuple(
-            _LevelFields(
-                level.rows,
-                level.cols,
-                level.first_dim,
-                level.end_dim,
-                window.count,
-                runs_of(inside),
-            )
-            for level, window, inside in zip(
-                geometry.levels, row_windows(geometry.levels), geometry.covering(), strict=True
-            )
-        ),
-        down=runs_of(geometry.inside.T),
+        patches=patches_code(geometry),
         warm_start=1,
         table_bytes=max(part.row_bytes for part in parts),
         table_words=table_words(tables),
@@ -687,7 +696,23 @@ def table_words(tables: PatchcoreTables) -> int:
 
 
 def sink_of(geometry: Geometry, options: Options) -> Sink:
-    """A step makes the patches of each tap, those of a level side by side; one searches them."""
+    """The patches, and a step that searches them."""
+    count = ledger(geometry, options)
+    steps = with_search(geometry, "search", count.scratch_bytes, rotate=options.rotate)
+    return Sink(steps, count.cell_bytes)
+
+
+def with_search(
+    geometry: Geometry, label: str, scratch_bytes: int, *, rotate: bool = False
+) -> tuple[SinkStep, ...]:
+    """A step makes the patches of each tap, those of a level side by side; one reads them all.
+
+    Args:
+        geometry: of the patches.
+        label: of the last step, which takes the rows under each row of the first level.
+        scratch_bytes: that it needs.
+        rotate: whether patches are turned.
+    """
     steps: list[SinkStep] = []
     levels: list[int] = []
     n_taps = len(geometry.taps)
@@ -706,16 +731,14 @@ def sink_of(geometry: Geometry, options: Options) -> Sink:
                     level.rows,
                     level.cols,
                     dims,
-                    dims if options.rotate and dims == level.dims else 0,
+                    dims if rotate and dims == level.dims else 0,
                     i,
                 )
             )
             before = (n_taps + len(steps) - 1,)
         levels += before
-    count = ledger(geometry, options)
     windows, rows = row_windows(geometry.levels), geometry.levels[0].rows
-    search = SinkStep("search", tuple(levels), windows, rows, scratch_bytes=count.scratch_bytes)
-    return Sink((*steps, search), count.cell_bytes)
+    return (*steps, SinkStep(label, tuple(levels), windows, rows, scratch_bytes=scratch_bytes))
 
 
 def row_windows(levels: Sequence[Level]) -> tuple[RowWindow, ...]:

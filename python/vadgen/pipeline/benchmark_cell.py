@@ -101,15 +101,8 @@ def recipe_of(study: Study, cell: Cell, flags: Mapping[str, str | bool]) -> Reci
         flags: recipe keys that go before the cell's own.
 
     Raises:
-        VadgenError: the detector has no form for boards, or the weights are no longer the same.
+        VadgenError: the weights are no longer the same.
     """
-    build = _build_keys(cell.detector)
-    if build is None:
-        buildable = [name for name in _known() if _build_keys(name) is not None]
-        raise VadgenError(
-            f"{cell.detector} is not built for boards",
-            f"choose a row of {', '.join(sorted(buildable))}",
-        )
     if weights_name(study, cell.backbone) != cell.weights:
         raise VadgenError(
             f"the weights of {cell.backbone} are no longer those of the row ({cell.weights})",
@@ -123,7 +116,7 @@ def recipe_of(study: Study, cell: Cell, flags: Mapping[str, str | bool]) -> Reci
         "input": str(cell.input),
         "seed": str(cell.seed),
     }
-    own |= {} if "detector" in flags else build
+    own |= {} if "detector" in flags else _detector(cell.detector).build
     own |= {"width": width} if width else {}
     own |= {"weights": str(weights)} if weights is not None else {}
     return read_recipe(None, {key: text for key, text in {**own, **flags}.items() if text})
@@ -381,10 +374,6 @@ def _detector(name: str) -> Method | IntegerMethod:
     from vadgen.benchmark.methods import method_of
 
     return integer_of(name) or method_of(name)
-
-
-def _build_keys(detector: str) -> Mapping[str, str] | None:
-    return _detector(detector).build
 
 
 def _one_thread() -> Any:

@@ -70,7 +70,7 @@ def run_integer(
     again = partial(batches_of, fitted.taps, calibrated.fitted)  # the fit itself may be cached
     with peak_memory() as peak:
         started = time.process_time()
-        fit_detector(recipe, values, again, fitted.table_bytes)
+        fit_detector(recipe, values, again, fitted.table_bytes, progress)
         fit_seconds, fit_peak = time.process_time() - started, peak()
     shipped = Shipped(
         backbone.tflite,

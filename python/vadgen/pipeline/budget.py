@@ -13,11 +13,10 @@ from vadgen.board import UNLIMITED, Board, load_board, with_kernels
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Program, lower
 from vadgen.pipeline.detector import Detector, empty_tables, least_bank, patchcore_options
-from vadgen.pipeline.students import SHARES
 from vadgen.plan.memory import ARENA, Room, buffers_of, most_rows, place, rooms_of
 from vadgen.plan.planner import Plan, least_constant_bytes, make_plan, most_scratch
 from vadgen.plan.whole import interpreter_bytes, tensor_bytes
-from vadgen.recipe import PadimOptions, Recipe
+from vadgen.recipe import TRAINED, PadimOptions, Recipe
 from vadgen.ref.roi import Inside
 from vadgen.sink import Sink
 
@@ -297,7 +296,7 @@ def check_plan(
         return
     assert recipe.input is not None
     fits = [s for s in SIZES if s < recipe.input and not _lack(recipe, board, network, s, roi)]
-    less = "another --backbone" if recipe.detector in SHARES else "fewer channels"
+    less = "another --backbone" if recipe.detector in TRAINED else "fewer channels"
     hint = f"--input {fits[0]} fits" if fits else f"a smaller --width or {less} need less"
     raise VadgenError(f"the model does not fit {board.id}: {lack}", hint, Exit.DOES_NOT_FIT)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from vadgen.pipeline.cache import Outputs, remembered
 from vadgen.pipeline.detector import Detector, detector_of, fit_detector
 from vadgen.pipeline.manifest import sha256_text
 from vadgen.pipeline.students import SHARES
+from vadgen.progress import Progress
 from vadgen.recipe import Recipe, canonical_json
 from vadgen.ref.roi import Inside
 from vadgen.threshold import (
@@ -62,6 +64,7 @@ def calibrate_detector(
     train: Outputs,
     table_bytes: int,
     features_key: str,
+    progress: Progress,
     roi: Inside | None = None,
 ) -> Calibrated:
     """Fits on the training normals; cached.
@@ -75,6 +78,7 @@ def calibrate_detector(
         train: int8 taps (n, rows, cols, channels) of good pictures.
         table_bytes: flash that the detector's tables may take.
         features_key: digest of all that the taps and the mask depend on.
+        progress: told of what is trained.
         roi: mask of the picture, True where it counts; None for all of it.
 
     Raises:
@@ -82,7 +86,7 @@ def calibrate_detector(
     """
 
     def make() -> tuple[Any, ...]:
-        made = _calibrate(recipe, values, train, table_bytes, roi)
+        made = _calibrate(recipe, values, train, table_bytes, progress, roi)
         return made.detector.tables, made.threshold, made.held_out, made.fitted
 
     key = sha256_text(features_key, canonical_json(recipe), str(table_bytes))
@@ -95,12 +99,14 @@ def _calibrate(
     values: Sequence[Value],
     train: Outputs,
     table_bytes: int,
+    progress: Progress,
     roi: Inside | None,
 ) -> Calibrated:
     count = len(train[0])
 
     def fit(chosen: NDArray[np.int64]) -> Detector:
-        return fit_detector(recipe, values, lambda: batches_of(train, chosen), table_bytes, roi)
+        batches = partial(batches_of, train, chosen)
+        return fit_detector(recipe, values, batches, table_bytes, progress, roi)
 
     def scores(detector: Detector, chosen: NDArray[np.int64]) -> NDArray[np.uint32]:
         return np.concatenate([detector.score(batch)[1] for batch in batches_of(train, chosen)])

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from vadgen.lower import Value
 from vadgen.pipeline.cache import Outputs
+from vadgen.pipeline.cfa import fit_cfa
 from vadgen.pipeline.students import SHARES
+from vadgen.progress import Progress
 from vadgen.recipe import PatchcoreOptions, Recipe
 from vadgen.ref.roi import Inside
 from vadgen.sink import Sink
@@ -62,6 +64,7 @@ def fit_detector(
     values: Sequence[Value],
     batches: Batches,
     table_bytes: int,
+    progress: Progress,
     roi: Inside | None = None,
 ) -> Detector:
     """Fits the recipe's detector on the int8 taps of training normals and freezes it.
@@ -71,12 +74,15 @@ def fit_detector(
         values: shape and quantization of each tap.
         batches: gives the taps in batches, each time it is called.
         table_bytes: flash that its tables may take.
+        progress: told of what is trained.
         roi: mask of the picture, True where it counts; None for all of it.
     """
     from vadgen.detectors import padim, padim_full, patchcore, students
 
     if recipe.detector in SHARES:
         return detector_of(students.fit(batches, values, roi))
+    if recipe.detector == "cfa":
+        return detector_of(fit_cfa(recipe, values, batches, table_bytes, roi, progress))
     channels = recipe.padim.channels
     if recipe.detector == "padim" and recipe.padim.variant == "diagonal":
         return detector_of(padim.fit(batches, values, channels, table_bytes, recipe.seed, roi))
@@ -91,13 +97,16 @@ def empty_tables(
     """Any detector but PatchCore as the plan sees it, and bytes of its tables, before the fit.
 
     Raises:
-        VadgenError: DOES_NOT_FIT; not even PaDiM's fewest channels do.
+        VadgenError: DOES_NOT_FIT; not even the fewest channels do, or CFA's shortest descriptors.
     """
-    from vadgen.detectors import padim, padim_full, students
+    from vadgen.detectors import cfa, padim, padim_full, students
 
     if recipe.detector in SHARES:
         paired = students.empty(values, roi)
         return paired.sink, paired.flash_bytes
+    if recipe.detector == "cfa":
+        sizes = cfa.sizes_for(values, flash_bytes, roi)
+        return sizes.sink, sizes.flash_bytes
     empty = padim.empty if recipe.padim.variant == "diagonal" else padim_full.empty
     tables = empty(values, recipe.padim.channels, flash_bytes, roi)
     return tables.sink, tables.flash_bytes
@@ -125,8 +134,21 @@ def least_bank(
 
 def detector_of(tables: Any) -> Detector:
     """The detector around its frozen tables."""
-    from vadgen.detectors import padim, padim_full, patchcore, students
+    from vadgen.detectors import cfa, padim, padim_full, patchcore, students
 
+    if isinstance(tables, cfa.CfaTables):
+        sizes = tables.sizes
+        return Detector(
+            "cfa",
+            f"CFA, {sizes.n_centres} centres, descriptors of {sizes.dims} values",
+            tables,
+            sizes.geometry.inside,
+            tables.sink,
+            sizes.flash_bytes,
+            tables,
+            tables.score,
+            f"A score s is a smoothed distance, times its softmin: s * {tables.scale:.9g}.",
+        )
     if isinstance(tables, students.StudentTables):
         channels = " + ".join(str(level.channels) for level in tables.levels)
         return Detector(
@@ -174,7 +196,7 @@ def detector_of(tables: Any) -> Detector:
         tables.geometry.inside,
         tables.sink,
         patchcore.ledger(tables.geometry, patchcore.options_of(tables)).flash_bytes
-        + sum(runs.nbytes for runs in (code.down, *(level.runs for level in code.levels))),
+        + code.patches.runs_bytes,
         code,
         tables.score,
         f"A score s is a smoothed distance of s * {tables.scale:.9g} in feature units.",

@@ -86,5 +86,5 @@ def fit_model(
     progress.step(f"Fit {recipe.detector} on {len(dataset.train)} pictures")
     values = [backbone.program.values[i] for i in backbone.program.outputs]
     left = table_budget(backbone.program, board)
-    calibrated = calibrate_detector(recipe, values, taps, left, key, region.mask)
+    calibrated = calibrate_detector(recipe, values, taps, left, key, progress, region.mask)
     return Fitted(recipe, network, backbone, taps, calibrated, left, weighed, notes)

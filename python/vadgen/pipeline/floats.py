@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from vadgen.benchmark.metrics import Metrics
 from vadgen.data.dataset import Dataset
 from vadgen.data.images import iter_batches
-from vadgen.detectors import padim, padim_full, patchcore, students
+from vadgen.detectors import cfa, padim, padim_full, patchcore, students
 from vadgen.detectors.coreset import BatchedCoreset
 from vadgen.pipeline.backbone import BATCH, network_digest
+from vadgen.pipeline.benchmark_features import find_store
 from vadgen.pipeline.cache import remembered
+from vadgen.pipeline.cfa import float_cells
 from vadgen.pipeline.evaluation import Evaluation, evaluate_maps
 from vadgen.pipeline.manifest import code_digest, sha256_text
 from vadgen.pipeline.shipped import Shipped
@@ -91,13 +93,27 @@ def evaluate_float(
             scores = cells.reshape(len(cells), -1).max(axis=1)
         elif isinstance(tables, students.StudentTables):
             cells, scores = students.score_float(batches(test), inside)
+        elif isinstance(tables, cfa.CfaTables):
+            own = replace(dataset, test=())
+            store = find_store(network, own, data_sha, size)
+            store.make()
+            pictures = store.pictures(train)
+            cells = float_cells(
+                recipe,
+                tables,
+                lambda chosen: _features(pictures.take(chosen).taps(), tables.geometry),
+                len(train),
+                (_features(taps, tables.geometry) for taps in batches(test)),
+                progress,
+            )
+            scores = cells.reshape(len(cells), -1).max(axis=1)
         else:
             cells, scores = _patchcore_scores(tracked, batches(test), tables, recipe)
         made = evaluate_maps(dataset, size, scores, cells, inside)
         return _Kept(made.scores, made.cells, made.metrics, made.left_out)
 
     names = [str(p) for p in (*train, *test)]
-    settings = f"{shipped.detector.title} {size} {recipe.seed} {recipe.memory}"
+    settings = f"{shipped.detector.title} {size} {recipe.seed} {recipe.memory} {recipe.student}"
     region = inside.astype(np.uint8).tobytes().hex()
     key = sha256_text(code_digest(), data_sha, network_digest(network), settings, region, *names)
     kept = remembered("float", key, make)

@@ -3,11 +3,9 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "vad_bounded_distance.h"
 #include "vad_pq_counted.h"
 #include "vad_squared_distance.h"
-
-/* Dimensions between two looks at the bound. */
-#define GROUP 8u
 
 static uint32_t distance(const void *context, uint32_t level, const int8_t *query, uint32_t row) {
     const vad_flat_bank_t *bank = context;
@@ -16,22 +14,6 @@ static uint32_t distance(const void *context, uint32_t level, const int8_t *quer
         const vad_flat_level_t *part = &bank->levels[level];
         const uint32_t dims = (uint32_t)(part->end_dim - part->first_dim);
         sum += vad_squared_distance(query + part->first_dim, part->rows + (size_t)row * dims, dims);
-    }
-    return sum;
-}
-
-/* `sum` plus the squared distance, given up once it reaches the bound. */
-static uint32_t bounded_sum(const int8_t *query, const int8_t *row, uint32_t dims, uint32_t bound,
-                            uint32_t sum) {
-    for (; dims >= GROUP && sum < bound; dims -= GROUP) {
-        VAD_PQ_COUNT(VAD_PQ_VALUES, GROUP);
-        sum += vad_squared_distance(query, row, GROUP);
-        query += GROUP;
-        row += GROUP;
-    }
-    if (sum < bound) {
-        VAD_PQ_COUNT(VAD_PQ_VALUES, dims);
-        sum += vad_squared_distance(query, row, dims);
     }
     return sum;
 }
@@ -48,8 +30,9 @@ static void scan(const void *context, uint32_t level, const int8_t *query,
     VAD_PQ_COUNT(VAD_PQ_ROWS, n);
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t row = in == NULL ? i : in->row[i];
-        const uint32_t sum = bounded_sum(query + part->first_dim, part->rows + (size_t)row * dims,
-                                         dims, bound, in == NULL ? 0 : in->partial[i]);
+        const uint32_t sum =
+            vad_bounded_distance(query + part->first_dim, part->rows + (size_t)row * dims, dims,
+                                 bound, in == NULL ? 0 : in->partial[i]);
         if (sum < bound) {
             VAD_PQ_COUNT(VAD_PQ_KEPT, 1);
             kept = tighten ? 0 : kept;

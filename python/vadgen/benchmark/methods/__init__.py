@@ -32,6 +32,6 @@ def method_of(name: str) -> Method:
     epochs = epochs_of(name, method.epochs)
     if epochs is None:
         return method
-    build = None if method.build is None else {**method.build, EPOCHS_KEY: str(epochs)}
+    build = {**method.build, EPOCHS_KEY: str(epochs)}
     fit = partial(method.fit, epochs=epochs)
     return replace(method, name=name, fit=fit, build=build, epochs=epochs)

@@ -16,10 +16,12 @@ Localization", 2022; github.com/sungwool/CFA_for_anomaly_localization (rates, ep
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vadgen.backbones.network import one_thread
 from vadgen.benchmark.methods.method import Method, Model, Pictures, Scores, say_loss, smooth_maps
@@ -45,9 +47,9 @@ class Spheres:
     """The convolution and its centres.
 
     Attributes:
-        weights: float32 (D, D + 2).
-        bias: float32 (D,).
-        centres: float32 (D, n).
+        weights: float32 (dims, D + 2).
+        bias: float32 (dims,).
+        centres: float32 (dims, n).
         losses: mean training loss by epoch.
     """
 
@@ -61,18 +63,24 @@ class Spheres:
         """Bytes of the convolution and the centres."""
         return sum(4 * t.numel() for t in (self.weights, self.bias, self.centres))
 
-    def score(self, pictures: Pictures) -> Scores:
-        """The weighted least distance of each cell, smoothed; the map's maximum."""
+    def cells(self, read: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The weighted least distance (n, cells) of what the convolution reads of them."""
         import torch
 
-        parts = []
         with one_thread(), torch.inference_mode():
-            for batch in pictures.batches(BATCH):
-                x, shape = described(batch)
-                squared = _squared(x @ self.weights.T + self.bias, self.centres)
-                nearest = squared.clamp_min(0).sqrt().topk(_ATTRACTED, largest=False).values
-                share = torch.softmax(-nearest, dim=-1)[..., 0]
-                parts.append((share * nearest[..., 0]).reshape(-1, *shape).numpy())
+            x = torch.from_numpy(read)
+            squared = _squared(x @ self.weights.T + self.bias, self.centres)
+            nearest = squared.clamp_min(0).sqrt().topk(_ATTRACTED, largest=False).values
+            share = torch.softmax(-nearest, dim=-1)[..., 0]
+            found: NDArray[np.float32] = (share * nearest[..., 0]).numpy()
+        return found
+
+    def score(self, pictures: Pictures) -> Scores:
+        """The weighted least distance of each cell, smoothed; the map's maximum."""
+        parts = []
+        for batch in pictures.batches(BATCH):
+            read, shape = described(batch)
+            parts.append(self.cells(read).reshape(-1, *shape))
         maps = smooth_maps(np.concatenate(parts), pictures.side)
         return Scores(maps.reshape(len(maps), -1).max(axis=1), maps)
 
@@ -87,39 +95,84 @@ def fit(train: Pictures, seed: int, progress: Progress, *, epochs: int = EPOCHS)
         epochs: passes over the pictures.
 
     Raises:
-        VadgenError: no picture.
+        VadgenError: see `learn`.
+    """
+
+    def read(chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        return described(train.take(chosen))[0]
+
+    return learn(read, len(train), seed, progress, epochs=epochs)
+
+
+def learn(
+    read: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    count: int,
+    seed: int,
+    progress: Progress,
+    *,
+    epochs: int = EPOCHS,
+    dims: int | None = None,
+    most_centres: int | None = None,
+) -> Spheres:
+    """Train a convolution on cells of pictures.
+
+    Args:
+        read: what it reads of some pictures, by their places: float32 (n, cells, D + 2).
+        count: of pictures.
+        seed: see `fit`.
+        progress: see `fit`.
+        epochs: see `fit`.
+        dims: outputs; None for D.
+        most_centres: more cells are clustered to so many; None for `MOST_CENTRES`.
+
+    Raises:
+        VadgenError: no picture, or a loss that is no number.
     """
     import torch
 
-    if not len(train):
+    if not count:
         raise VadgenError("no pictures to train on", "give at least one good picture")
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     with one_thread():
-        width = described(train.take(np.arange(1)))[0].shape[-1]
-        limit = width**-0.5
-        weights = torch.empty(width - 2, width).uniform_(-limit, limit, generator=generator)
-        bias = torch.empty(width - 2).uniform_(-limit, limit, generator=generator)
-        centres = _bank(train, weights, bias, seed)
+        width = read(np.arange(1)).shape[-1]
+        limit, dims = width**-0.5, dims or width - 2
+        weights = torch.empty(dims, width).uniform_(-limit, limit, generator=generator)
+        bias = torch.empty(dims).uniform_(-limit, limit, generator=generator)
+        in_order = _batches(read, np.arange(count))
+        centres = _bank(in_order, count, weights, bias, seed, most_centres or MOST_CENTRES)
         radius = torch.tensor(_FIRST_RADIUS)
         trained = [t.requires_grad_() for t in (weights, bias, radius)]
         optimizer = torch.optim.AdamW(trained, lr=_RATE, weight_decay=_DECAY, amsgrad=True)
         losses: list[float] = []
         for epoch in progress.track(range(epochs), epochs, "training the convolution"):
             found = []
-            for batch in train.take(rng.permutation(len(train))).batches(BATCH):
-                x, _ = described(batch)
-                loss = _loss(_squared(x @ weights.T + bias, centres), radius)
+            for batch in _batches(read, rng.permutation(count)):
+                loss = _loss(_squared(batch @ weights.T + bias, centres), radius)
                 optimizer.zero_grad()
                 torch.autograd.backward(loss)
                 optimizer.step()
                 found.append(loss.item())
             losses.append(float(np.mean(found)))
+            if not np.isfinite(losses[-1]):
+                raise VadgenError(
+                    f"the convolution's loss is no number after {epoch + 1} epochs",
+                    "take another backbone or seed",
+                )
             say_loss(progress, epoch, epochs, losses[-1])
     return Spheres(weights.detach(), bias.detach(), centres, tuple(losses))
 
 
-def described(pictures: Pictures) -> tuple[torch.Tensor, tuple[int, int]]:
+def _batches(
+    read: Callable[[NDArray[np.int64]], NDArray[np.float32]], order: NDArray[np.int64]
+) -> Iterator[torch.Tensor]:
+    import torch
+
+    for start in range(0, len(order), BATCH):
+        yield torch.from_numpy(read(order[start : start + BATCH]))
+
+
+def described(pictures: Pictures) -> tuple[NDArray[np.float32], tuple[int, int]]:
     """What the convolution reads, float32 (n, cells, D + 2), and the grid."""
     import torch
     from torch.nn import functional
@@ -133,21 +186,28 @@ def described(pictures: Pictures) -> tuple[torch.Tensor, tuple[int, int]]:
     ends = (torch.linspace(-1, 1, rows), torch.linspace(-1, 1, cols))
     places = torch.stack(torch.meshgrid(*ends, indexing="ij"))
     parts.append(places.expand(len(pictures), 2, rows, cols))
-    return torch.cat(parts, dim=1).flatten(2).transpose(1, 2).contiguous(), (rows, cols)
+    return torch.cat(parts, dim=1).flatten(2).transpose(1, 2).contiguous().numpy(), (rows, cols)
 
 
-def _bank(train: Pictures, weights: torch.Tensor, bias: torch.Tensor, seed: int) -> torch.Tensor:
-    """Each cell's mean over the pictures, (D, cells), clustered where there are too many."""
+def _bank(
+    batches: Iterable[torch.Tensor],
+    count: int,
+    weights: torch.Tensor,
+    bias: torch.Tensor,
+    seed: int,
+    most: int,
+) -> torch.Tensor:
+    """Each cell's mean over the pictures, (dims, cells), clustered where there are too many."""
     import torch
 
     total = torch.zeros(1)
-    for batch in train.batches(BATCH):
-        total = total + (described(batch)[0] @ weights.T + bias).sum(dim=0)
-    means = total / len(train)
-    if len(means) > MOST_CENTRES:
+    for batch in batches:
+        total = total + (batch @ weights.T + bias).sum(dim=0)
+    means = total / count
+    if len(means) > most:
         from sklearn.cluster import MiniBatchKMeans
 
-        clusters = MiniBatchKMeans(MOST_CENTRES, random_state=seed, n_init=1)
+        clusters = MiniBatchKMeans(most, random_state=seed, n_init=1)
         means = torch.from_numpy(clusters.fit(means.numpy()).cluster_centers_.astype(np.float32))
     return means.T.contiguous()
 
@@ -166,4 +226,4 @@ def _loss(squared: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
     return (attraction + repulsion) / _SLACK
 
 
-METHODS = (Method("cfa", "CFA", "cfa", fit, epochs=EPOCHS),)
+METHODS = (Method("cfa", "CFA", "cfa", fit, {"detector": "cfa"}, EPOCHS),)

@@ -107,7 +107,7 @@ class Method:
         fit: gives the model from pictures of good parts, the seed of every random choice, and what
             to tell of long work; the same arguments give the same model.
         build: recipe keys that build the nearest detector for a board, such as
-            `{"detector": "padim"}`; None when there is none.
+            `{"detector": "padim"}`.
         epochs: of training, the paper's; 0 for a method that is not trained. `fit` of one that is
             takes others as `epochs`.
         effort: how long a cell takes beside others that are not trained; the longest begin first.
@@ -117,7 +117,7 @@ class Method:
     title: str
     family: str
     fit: Callable[..., Model]
-    build: Mapping[str, str] | None = None
+    build: Mapping[str, str]
     epochs: int = 0
     effort: int = 0
 
