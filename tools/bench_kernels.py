@@ -127,7 +127,7 @@ def image(program: Program) -> NDArray[np.int8]:
 
 def measure_on(board: Board, name: str, program: Program, folder: Path) -> Row:
     """Builds, compares with the reference, counts."""
-    plan = plan_for(program, board)
+    plan = plan_for(program, board, spares=True)  # as `compile` does
     generated = folder / "generated"
     generated.mkdir(parents=True)
     write_model(generated, plan, name)

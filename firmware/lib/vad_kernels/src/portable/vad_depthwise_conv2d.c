@@ -50,12 +50,10 @@ static inline __attribute__((always_inline)) void inside_3x3(const vad_depthwise
 
 /* The same for windows of any height and any depth multiplier, whose columns lie in the image, but
  * not all of their rows. */
-static inline __attribute__((always_inline)) void inside(const vad_depthwise_conv2d_t *op,
-                                                         const int8_t *const *rows, int32_t left,
-                                                         int32_t step, int32_t width, int8_t *out_a,
-                                                         int8_t *out_b) {
+static inline __attribute__((always_inline)) void
+inside(const vad_depthwise_conv2d_t *op, const int8_t *const *rows, int32_t left, int32_t step,
+       int32_t width, int32_t multiplier, int8_t *out_a, int8_t *out_b) {
     const int32_t channels = op->in_channels;
-    const int32_t multiplier = op->depth_multiplier;
     const int32_t outputs = channels * multiplier;
     const int32_t height = op->kernel_h;
     const int32_t padding = op->in_zero_point;
@@ -100,20 +98,21 @@ static __attribute__((noinline)) void two(const vad_depthwise_conv2d_t *op,
                                           const int8_t *const *rows, int32_t left, int32_t stride,
                                           int8_t *out_a, int8_t *out_b) {
     const int32_t step = stride * op->in_channels;
-    const int is_3x3 = op->kernel_h == 3 && op->kernel_w == 3 && op->depth_multiplier == 1 &&
-                       rows[0] != NULL && rows[1] != NULL && rows[2] != NULL;
+    const int32_t width = op->depth_multiplier == 1 ? op->kernel_w : 0;
+    const int is_3x3 =
+        op->kernel_h == 3 && width == 3 && rows[0] != NULL && rows[1] != NULL && rows[2] != NULL;
     if (is_3x3 && stride == 1) {
         inside_3x3(op, rows, left, 1, out_a, out_b);
     } else if (is_3x3 && stride == 2) {
         inside_3x3(op, rows, left, 2, out_a, out_b);
     } else if (is_3x3 && stride == 0) {
         inside_3x3(op, rows, left, 0, out_a, out_b);
-    } else if (op->kernel_w == 3) {
-        inside(op, rows, left, step, 3, out_a, out_b);
-    } else if (op->kernel_w == 5) {
-        inside(op, rows, left, step, 5, out_a, out_b);
+    } else if (width == 3) {
+        inside(op, rows, left, step, 3, 1, out_a, out_b);
+    } else if (width == 5) {
+        inside(op, rows, left, step, 5, 1, out_a, out_b);
     } else {
-        inside(op, rows, left, step, op->kernel_w, out_a, out_b);
+        inside(op, rows, left, step, op->kernel_w, op->depth_multiplier, out_a, out_b);
     }
 }
 
