@@ -842,6 +842,8 @@ def _run(argv: Sequence[str], as_json: bool) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code."""
+    # Before numpy is loaded: BLAS's threads sleep at once when they wait, since others have work.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "8")
     argv = sys.argv[1:] if argv is None else argv
     as_json = "--json" in argv
     for stream in (sys.stdout, sys.stderr):
