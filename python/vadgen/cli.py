@@ -159,9 +159,12 @@ def _compile_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(key.flag, dest=key.name, metavar=key.rule.metavar, help=key.help)
 
 
+_SHARED = ("kernels", "flash_budget", "ram_budget", "runtime", "tflm")
+
+
 def _shared_keys() -> list[Key]:
     """Keys of a recipe that `compile` takes, too."""
-    return [key for key in keys() if key.name in ("kernels", "flash_budget", "ram_budget")]
+    return [key for key in keys() if key.name in _SHARED]
 
 
 def _compile(args: argparse.Namespace, progress: Progress) -> Object:

@@ -450,6 +450,7 @@ def render_compile(obj: Object, paint: Paint) -> list[str]:
             *_stack_and_heap(obj, paint),
         ],
         _instructions({**obj, "instructions_by": {}} if plan else obj, paint),
+        _runtimes(obj, paint),
         _notes(obj, paint),
         _needs_tool(obj, paint),
         [_row(paint, "Output", short(obj["out"]))],

@@ -123,6 +123,29 @@ def test_other_bytes_are_refused_and_the_operator_named(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("board", list(RUNNER))
+def test_compile_measures_both(board: str, network: bytes, tmp_path: Path, capfd: Any) -> None:
+    usable_cxx(board)
+    (tmp_path / "net.tflite").write_bytes(network)
+    common = ("compile", tmp_path / "net.tflite", "--board", board, "--out", tmp_path / "out")
+    common += ("--runtime", "tflm")
+    assert "--tflm DIR" in fails(capfd, Exit.TOOL_MISSING, *common)
+    tree = write_tree(tmp_path / "tree")
+    add_library(tree, load_board(board), network)
+    result = run_json(capfd, *common, "--tflm", tree)
+    own, other = result["runtimes"]
+    assert (own["runtime"], other["runtime"]) == ("vadgen", "tflm")
+    assert own["flash_bytes"] == result["flash_bytes"]
+    assert 0 < own["arena_bytes"] != other["arena_bytes"] > 0
+    if board == "qemu_m7":
+        assert own["instructions"] == result["instructions"]
+        assert set(other["instructions_by"]) == {"set-up", "network"}
+        assert min(other["instructions_by"].values()) > 0
+    add_library(write_tree(tmp_path / "wrong"), load_board(board), network, "-DWRONG=1")
+    said = fails(capfd, Exit.PARITY, *common, "--tflm", tmp_path / "wrong")
+    assert "operator 0 (CONV_2D, " in said
+
+
 @pytest.mark.parametrize("detector", [PADIM, PATCHCORE], ids=["padim", "patchcore"])
 @pytest.mark.parametrize("board", list(RUNNER))
 def test_the_users_own_library(

@@ -27,7 +27,6 @@ from vadgen.data.dataset import Dataset
 from vadgen.data.images import Notes
 from vadgen.detectors.picker import Judged
 from vadgen.emit.model import ABI
-from vadgen.errors import Exit, VadgenError
 from vadgen.pipeline.backbone import network_digest, open_network
 from vadgen.pipeline.bank import bank_of, search_parts
 from vadgen.pipeline.budget import (
@@ -44,11 +43,13 @@ from vadgen.pipeline.compiler import (
     Firmware,
     build_firmware,
     by_label,
+    by_part,
     check_portable,
     drop_work,
     needs_tool,
     proved,
     run_on_emulator,
+    runtime_json,
     tflm_run,
     write_generated,
     write_vectors,
@@ -200,7 +201,7 @@ def build(
 def _make(
     recipe: Recipe, board: Board, work: Path, progress: Progress, training: Training | None
 ) -> Made:
-    library = open_library(recipe, board)
+    library = open_library(recipe.runtime, recipe.tflm, board)
     progress.step("Read the data set")
     dataset = open_dataset(recipe) if training is None else training.dataset
     data_sha = dataset.sha256() if training is None else training.sha256
@@ -309,7 +310,11 @@ def _make(
         else:
             agreements["host"] = agreements["host"].and_also(agreement)
         if recipe.runtime == "tflm" and not agreement.taps:
-            raise _differs(interpreter, shipped, images, reference, built.run)
+            pairs = zip(reference.outputs, built.run.outputs, strict=True)
+            wrong = [(a != b).reshape(len(images), -1).any(axis=1) for a, b in pairs]
+            first = int(np.logical_or.reduce(wrong).argmax())
+            inputs = to_int8(shipped.input_table, images[first : first + 1])
+            raise interpreter.differs(inputs)
     if counts is not None and counts.reason:
         said.append(f"instructions not counted: {counts.reason}")
     if recipe.runtime == "tflm" and built.run is None:
@@ -395,28 +400,6 @@ def build_and_run(
     return Built(plan, firmware, run, counts)
 
 
-def _differs(
-    interpreter: Interpreter,
-    shipped: Shipped,
-    images: NDArray[np.uint8],
-    reference: Run,
-    run: Run,
-) -> VadgenError:
-    """The error that names the operator in which TensorFlow Lite Micro gives other bytes."""
-    pairs = list(zip(reference.outputs, run.outputs, strict=True))
-    first = next(
-        i for i in range(len(images)) if not all(np.array_equal(a[i], b[i]) for a, b in pairs)
-    )
-    operator = interpreter.differing_operator(
-        to_int8(shipped.input_table, images[first : first + 1])
-    )
-    return VadgenError(
-        f"TensorFlow Lite Micro gives other bytes than the reference: {operator} differs first",
-        "this library's kernels must not be used; take its reference kernels, or --runtime vadgen",
-        Exit.PARITY,
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class _Expected:
     """What images must give, from the numpy reference and from the TFLM interpreter.
@@ -445,17 +428,6 @@ class _Expected:
     def _key(self, images: NDArray[np.uint8]) -> str:
         digest = hashlib.sha256(images.tobytes()).hexdigest()
         return sha256_text(code_digest(), self.digest, digest)
-
-
-def by_part(plan: Plan, counts: Counts) -> dict[str, int]:
-    """Instructions of the backbone and of the detector.
-
-    What comes after the last step (the score) is the detector's; what comes before the first, the
-    backbone's.
-    """
-    sinks = {node.index for node in plan.nodes if node.step is not None}
-    detector = sum(n for i, n in counts.by_step.items() if i in sinks)
-    return {"backbone": (counts.total or 0) - detector, "detector": detector}
 
 
 def by_search(made: Made) -> dict[str, int]:
@@ -499,25 +471,11 @@ def runtimes_json(made: Made) -> list[dict[str, Any]]:
     """What the model takes on its own runtime and, beside it, on vadgen's; [] with that alone."""
     if made.compiled is None:
         return []
-    own = Built(made.plan, made.firmware, None, made.counts)
-    return [_runtime_json("vadgen", made.compiled), _runtime_json(made.recipe.runtime, own)]
-
-
-def _runtime_json(name: str, built: Built) -> dict[str, Any]:
-    sizes, counts = built.firmware.sizes, built.counts
-    parts: dict[str, int] = {}
-    if counts is not None and counts.total is not None:
-        detector = by_part(built.plan, counts)["detector"]
-        network = counts.total - detector - counts.before_steps
-        parts = {"set-up": counts.before_steps, "network": network, "detector": detector}
-    return {
-        "runtime": name,
-        "flash_bytes": None if sizes is None else sizes.flash_bytes,
-        "ram_bytes": None if sizes is None else sizes.ram_bytes,
-        "arena_bytes": built.plan.rows_bytes,
-        "instructions": sum(parts.values()) or None,
-        "instructions_by": parts,
-    }
+    own, other = made.compiled, made.recipe.runtime
+    return [
+        runtime_json("vadgen", own.plan, own.firmware, own.counts),
+        runtime_json(other, made.plan, made.firmware, made.counts),
+    ]
 
 
 def _metrics(made: Made) -> dict[str, dict[str, float | None]] | None:

@@ -63,6 +63,7 @@ class CompileResult:
     instructions_by_function: Mapping[str, int]
     parity: Mapping[str, bool | None]
     parity_images: int
+    runtimes: list[dict[str, Any]]
     sizes: Sizes | None
     explain: Mapping[str, Any] | None
     needs_tool: Mapping[str, str] | None
@@ -102,6 +103,8 @@ def compile_model(
     kernels: str | None = None,
     flash_budget: int | None = None,
     ram_budget: int | None = None,
+    runtime: str = "vadgen",
+    tflm: Path | None = None,
 ) -> CompileResult:
     """Compiles a network for a board and checks it against the TFLM interpreter.
 
@@ -114,12 +117,22 @@ def compile_model(
         kernels: as of a recipe.
         flash_budget: as of a recipe.
         ram_budget: as of a recipe.
+        runtime: "tflm" measures the same network on TensorFlow Lite Micro, too.
+        tflm: as of a recipe; what `runtime` then needs.
 
     Raises:
-        VadgenError: the model is not supported, does not fit, or a tool is missing.
+        VadgenError: the model is not supported, does not fit, or a tool is missing; PARITY if
+            TensorFlow Lite Micro gives other bytes.
     """
     started = time.monotonic()
+    from vadgen.pipeline.interpreted import Interpreter, open_library  # which builds as we do
+
     board = limited(with_kernels(load_board(board_id), kernels), flash_budget, ram_budget)
+    library = open_library(runtime, tflm, board)
+    if runtime == "tflm" and library is None:
+        raise VadgenError(
+            f"the network is not run on {board.id} here", "--runtime tflm is for boards that are"
+        )
     data = _read(tflite)
     program = lower(read_tflite(data, tflite.name))
     target = out or Path("build") / f"{tflite.stem}-{board.id}"
@@ -167,6 +180,14 @@ def compile_model(
         if firmware.missing is not None:
             progress.step("Check the portable C with this computer's compiler")
             check_portable(program, images, reference)
+        runtimes: list[dict[str, Any]] = []
+        if library is not None:
+            progress.step(f"Build and run TensorFlow Lite Micro for {board.id}")
+            other = Interpreter(replace(board, kernels=PORTABLE), library, data)
+            runtimes = [
+                runtime_json("vadgen", plan, firmware, counts),
+                other.measured(images, reference),
+            ]
         sizes = firmware.sizes
         write_json(work / "size.json", {} if sizes is None else sizes.to_json())
         table = explain_plan(plan, {} if counts is None else counts.by_step)
@@ -198,6 +219,7 @@ def compile_model(
             {} if counts is None else counts.by_function,
             {"host": host.holds, "emulator": None if emulated is None else emulated.holds},
             len(images),
+            runtimes,
             sizes,
             table if explain else None,
             None if missing is None else needs_tool(missing, board, target),
@@ -397,6 +419,37 @@ def by_label(plan: Plan, counts: Counts) -> dict[str, int]:
         return {}
     labels = {node.index: node.label for node in plan.nodes}
     return {START: counts.before_steps, **{labels[i]: n for i, n in counts.by_step.items()}}
+
+
+def by_part(plan: Plan, counts: Counts) -> dict[str, int]:
+    """Instructions of the backbone and of the detector.
+
+    What comes after the last step (the score) is the detector's; what comes before the first, the
+    backbone's.
+    """
+    sinks = {node.index for node in plan.nodes if node.step is not None}
+    detector = sum(n for i, n in counts.by_step.items() if i in sinks)
+    return {"backbone": (counts.total or 0) - detector, "detector": detector}
+
+
+def runtime_json(
+    name: str, plan: Plan, firmware: Firmware, counts: Counts | None
+) -> dict[str, Any]:
+    """What a model takes on one runtime, to stand beside the same on another."""
+    sizes, parts = firmware.sizes, dict[str, int]()
+    if counts is not None and counts.total is not None:
+        detector = by_part(plan, counts)["detector"]
+        network = counts.total - detector - counts.before_steps
+        parts = {"set-up": counts.before_steps, "network": network}
+        parts |= {"detector": detector} if detector else {}
+    return {
+        "runtime": name,
+        "flash_bytes": None if sizes is None else sizes.flash_bytes,
+        "ram_bytes": None if sizes is None else sizes.ram_bytes,
+        "arena_bytes": plan.rows_bytes,
+        "instructions": sum(parts.values()) or None,
+        "instructions_by": parts,
+    }
 
 
 def needs_tool(missing: VadgenError, board: Board, out: Path) -> dict[str, str]:

@@ -12,13 +12,19 @@ from numpy.typing import NDArray
 
 from vadgen.board import UNLIMITED, Board
 from vadgen.build.emulator import answer
+from vadgen.build.icount import count
 from vadgen.build.platformio import build_project, create_project
 from vadgen.build.tflm import Library, find_library
 from vadgen.emit.model import Interpreted, write_model
 from vadgen.errors import Exit, VadgenError
 from vadgen.lower import Program, lower
-from vadgen.pipeline.compiler import build_firmware, reference_run, run_on_emulator
-from vadgen.pipeline.parity import compare
+from vadgen.pipeline.compiler import (
+    build_firmware,
+    reference_run,
+    run_on_emulator,
+    runtime_json,
+)
+from vadgen.pipeline.parity import Run, compare
 from vadgen.plan.arena import align
 from vadgen.plan.planner import Plan, plan_sink
 from vadgen.plan.whole import interpreter_bytes
@@ -26,7 +32,6 @@ from vadgen.quant.cut import first_difference
 from vadgen.quant.oracle import arena_bound
 from vadgen.quant.tflite_reader import read_tflite
 from vadgen.quant.tflite_writer import write_tflite
-from vadgen.recipe import Recipe
 from vadgen.sink import Sink
 
 NOTHING = Sink((), 0)
@@ -120,6 +125,41 @@ class Interpreter:
         op = graph.ops[found]
         return f"operator {found} ({op.kind}, '{graph.tensors[op.outputs[0]].name}')"
 
+    def differs(self, images: NDArray[np.int8]) -> VadgenError:
+        """The error that names the operator in which it gives other bytes on these images."""
+        return VadgenError(
+            "TensorFlow Lite Micro gives other bytes than the reference: "
+            f"{self.differing_operator(images)} differs first",
+            "this library's kernels must not be used; take its reference kernels, or --runtime "
+            "vadgen",
+            Exit.PARITY,
+        )
+
+    def measured(self, images: NDArray[np.int8], reference: Run) -> dict[str, Any]:
+        """Builds the network alone, compares it and counts an image, as `runtime_json` says it.
+
+        Args:
+            images: as the input tensor takes them.
+            reference: what must come out.
+
+        Raises:
+            VadgenError: PARITY if other bytes come out; as `arena_bytes` and `build_firmware`.
+        """
+        arena_bytes, counts = self.arena_bytes(), None
+        with tempfile.TemporaryDirectory(prefix="vadgen-") as name:
+            folder = Path(name)
+            plan = self.write(folder, NOTHING, arena_bytes)
+            firmware = build_firmware(folder, self.board, folder, self.library)
+            if firmware.elf is not None:
+                run = run_on_emulator(
+                    firmware.elf, self.board, self.program, images, detector=False
+                )
+                if not compare(reference, run).holds:
+                    raise self.differs(images)
+                if self.board.emulator is not None:
+                    counts = count(firmware.elf, self.board, images[0])
+        return runtime_json("tflm", plan, firmware, counts)
+
     def agrees(self, images: NDArray[np.int8]) -> bool:
         """Whether the network alone gives the reference's bytes on the board."""
         program = self.program
@@ -144,17 +184,22 @@ def is_run_here(board: Board) -> bool:
     return board.emulator is not None or board.port == "host"
 
 
-def open_library(recipe: Recipe, board: Board) -> Library | None:
-    """TensorFlow Lite Micro as the recipe has it; None where the board's registry brings it.
+def open_library(runtime: str, tflm: Path | None, board: Board) -> Library | None:
+    """TensorFlow Lite Micro's library, if it is the runtime; None where a registry brings it.
+
+    Args:
+        runtime: as of a recipe.
+        tflm: as of a recipe.
+        board: what it is for.
 
     Raises:
-        VadgenError: the recipe contradicts itself, or as `find_library`.
+        VadgenError: they contradict each other, or as `find_library`.
     """
-    if recipe.runtime != "tflm":
-        if recipe.tflm is not None:
+    if runtime != "tflm":
+        if tflm is not None:
             raise VadgenError("--tflm is given without --runtime tflm", "add it, or leave it out")
         return None
-    if recipe.tflm is None:
+    if tflm is None:
         if board.is_in_project:
             raise VadgenError(
                 f"no registry brings TensorFlow Lite Micro for {board.id}",
@@ -166,6 +211,6 @@ def open_library(recipe: Recipe, board: Board) -> Library | None:
         raise VadgenError(
             f"{board.id} takes TensorFlow Lite Micro from ESP-IDF's registry", "leave --tflm out"
         )
-    if not recipe.tflm.is_dir():
-        raise VadgenError(f"{recipe.tflm} is no folder", "check the path")
-    return find_library(recipe.tflm, board)
+    if not tflm.is_dir():
+        raise VadgenError(f"{tflm} is no folder", "check the path")
+    return find_library(tflm, board)
