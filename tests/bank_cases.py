@@ -46,6 +46,7 @@ class BankCase:
     candidates: int = 1
     extreme: bool = False
     rotate: bool = False
+    block: int = 0
     small: bool = False
     reweight: int = 0
     sha256: str = ""
@@ -105,8 +106,13 @@ class BankCase:
     def _rotation(self, rng: Draws, dims: int) -> Rotation:
         """With sums that reach both ends of int8 and beyond."""
         limit = 1 << (12 if self.extreme else 8)
+        block, order = dims, np.arange(dims)
+        if self.block:
+            block, order = min(self.block, dims), np.argsort(rng.integers(0, 1 << 30, dims))
         bias = np.asarray(rng.integers(-limit, limit, dims)).astype(np.int32)
-        return Rotation(self._int8(rng, (dims, dims), -127), bias, int(rng.integers(5, 9)))
+        weights = self._int8(rng, (dims // block * block**2 + (dims % block) ** 2,), -127)
+        shift = int(rng.integers(5, 9))
+        return Rotation(order.astype(np.uint16), weights, bias, block, shift)
 
     def _int8(self, rng: Draws, shape: tuple[int, ...], least: int) -> NDArray[np.int8]:
         if self.extreme:

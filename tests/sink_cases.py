@@ -58,7 +58,7 @@ def network(detector: str) -> Program:
 
 PATCHES = {
     "adc": Options("adc", 60, n_subspaces=12, bits=4, halve=False, reweight=True),
-    "adc rotated": Options("adc", 60, n_subspaces=12, bits=4, halve=True, rotate=True),
+    "adc rotated": Options("adc", 60, n_subspaces=12, bits=4, halve=True, rotate=True, block=10),
     "pqnn": Options("pqnn", 60, 9, n_subspaces=12, bits=4, halve=True, reweight=True),
     "flat": Options("flat", 70, bits=8, halve=False),
 }

@@ -167,6 +167,11 @@ class PatchcoreOptions:
     opq: bool | None = _key(
         None, _switch(), "rotate the features first, so that codes keep more of them"
     )
+    opq_block: int | None = _key(
+        None,
+        _whole(2, 1 << 16),
+        "features that are rotated together (default: all of a resolution)",
+    )
     small_tables: bool | None = _key(
         None, _switch(), "a look-up table for each 4-bit code: less RAM, more instructions"
     )

@@ -26,6 +26,7 @@ SEARCHES = {
     "flat 4 small": Options(search="flat", n_codes=50, bits=4, small_tables=True),
     "adc rotated": Options(search="adc", n_codes=90, n_subspaces=6, bits=4, rotate=True),
     "adc straddling, rotated": Options("adc", 90, n_subspaces=3, bits=4, rotate=True),
+    "adc rotated in blocks": Options("adc", 90, n_subspaces=6, bits=4, rotate=True, block=10),
     "adc straddling": Options(search="adc", n_codes=90, n_subspaces=3, bits=4),
     "pqnn": Options(search="pqnn", n_codes=90, n_subspaces=12, bits=4, n_candidates=7),
     "pqnn 8": Options(search="pqnn", n_codes=300, n_subspaces=6, bits=8, n_candidates=2),

@@ -134,6 +134,7 @@ def test_integer_distances_follow_real_ones() -> None:
         Options("adc", 100, n_subspaces=6, bits=8, n_centroids=64),
         Options("adc", 60, n_subspaces=16, bits=4),
         Options("adc", 60, n_subspaces=12, bits=4, rotate=True),
+        Options("adc", 60, n_subspaces=12, bits=4, rotate=True, block=10),
         Options("adc", 60, n_subspaces=12, bits=4, small_tables=True),
         Options("pqnn", 60, n_subspaces=12, bits=4, n_candidates=9, reweight=True),
     ],
@@ -144,7 +145,7 @@ def test_ledger_counts_what_is_printed(options: Options) -> None:
     printed = code(tables)
     words = 0 if printed.codewords is None else printed.codewords.nbytes
     count = ledger(tables.geometry, options)
-    turns = sum(t.weights.nbytes + t.bias.nbytes for t in printed.rotations)
+    turns = sum(t.weights.nbytes + t.bias.nbytes + t.order.nbytes for t in printed.rotations)
     weighing = 0 if printed.reweight is None else printed.powers.nbytes
     rows = sum(part.rows.nbytes for part in printed.parts)
     assert count.flash_bytes == words + turns + weighing + rows
@@ -162,6 +163,7 @@ def test_ledger_counts_what_is_printed(options: Options) -> None:
         (Options("flat", 60, bits=8), "60 rows of 48 int8 values"),
         (Options("flat", 60, bits=4), "60 rows of 48 values of 4 bits"),
         (Options("adc", 60, n_subspaces=12, bits=4, rotate=True), "12 codes of 4 bits, rotated"),
+        (Options("adc", 60, n_subspaces=12, bits=4, rotate=True, block=8), ", rotated in 8s"),
     ],
 )
 def test_a_bank_in_a_line(options: Options, said: str) -> None:
@@ -189,13 +191,15 @@ def test_python_bytes_are_those_of_the_objects() -> None:
     assert ledger(geometry, options).python_float_bytes == flat
 
 
-def test_a_rotation_keeps_distances_and_makes_codes_truer() -> None:
+@pytest.mark.parametrize("block", [None, 8, 12])
+def test_a_rotation_keeps_distances_and_makes_codes_truer(block: int | None) -> None:
     train, normals = images(24, 0), images(6, 1)
     exact = fit(lambda: once(train), VALUES, Options("flat", 200), seed=0)
     truth = exact.find(normals).distances * exact.unit
     errors = []
     for rotate in (False, True):
-        options = Options("adc", 200, n_subspaces=12, bits=4, rotate=rotate)
+        options = Options("adc", 200, n_subspaces=12, bits=4)
+        options = replace(options, rotate=True, block=block) if rotate else options
         tables = fit(lambda: once(train), VALUES, options, seed=0)
         errors.append(np.std(tables.find(normals).distances * tables.unit - truth) / truth.std())
     assert errors[1] < 0.7 * errors[0]
@@ -206,11 +210,15 @@ def test_a_rotation_keeps_distances_and_makes_codes_truer() -> None:
     between = np.linalg.norm(plain[0] - plain[1], axis=-1) * ratio
     assert np.abs(np.linalg.norm(turned[0] - turned[1], axis=-1) - between).max() < 3
     assert between.max() > 20
-    for rotation in tables.rotations:
-        real = rotation.weights.astype(float)
-        gram = real @ real.T
-        scale = np.diag(gram).mean()
-        np.testing.assert_allclose(gram / scale, np.eye(len(gram)), atol=0.03)
+    for level, rotation in zip(geometry.levels, tables.rotations, strict=True):
+        assert sorted(rotation.order.tolist()) == list(range(level.dims))
+        weights = rotation.weights.astype(float)
+        for first in range(0, level.dims, rotation.block):
+            width = min(rotation.block, level.dims - first)
+            real, weights = weights[: width**2].reshape(width, width), weights[width**2 :]
+            gram = real @ real.T
+            np.testing.assert_allclose(gram / np.diag(gram).mean(), np.eye(width), atol=0.03)
+        assert len(weights) == 0
 
 
 def test_same_seed_same_tables() -> None:
@@ -238,6 +246,8 @@ def test_fit_refuses_what_cannot_be() -> None:
         fit(lambda: once(train), VALUES, Options("flat", 500), seed=0)
     with pytest.raises(VadgenError, match="0 patches are fewer"):
         fit(lambda: iter(()), VALUES, Options("flat", 10), seed=0)
+    with pytest.raises(VadgenError, match="not rotated have no blocks"):
+        fit(lambda: once(train), VALUES, Options(n_codes=60, block=8), seed=0)
     with pytest.raises(VadgenError, match="7 subspaces do not divide 48"):
         fit(lambda: once(train), VALUES, Options("adc", 64, n_subspaces=7, bits=4), seed=0)
     many = tuple(Value(i, "t", 2 * i + 2, 2 * i + 2, 4, 0.1, 0) for i in range(6))

@@ -54,6 +54,7 @@ centroids = 12
 bank_bytes = "64K"
 instructions = 1000000
 opq = true
+opq_block = 24
 small_tables = true
 reweight = true
 
@@ -87,7 +88,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert (recipe.flash_budget, recipe.ram_budget) == (512 * 1024, 192 * 1024)
     assert recipe.padim == PadimOptions(40, "diagonal")
     assert recipe.patchcore == PatchcoreOptions(
-        "pqnn", 1000, 100, 16, 4, 12, 65536, 1_000_000, True, True, True
+        "pqnn", 1000, 100, 16, 4, 12, 65536, 1_000_000, True, 24, True, True
     )
     assert recipe.memory.trim == 0.02
     defaults = Recipe(board="x")

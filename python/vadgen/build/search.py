@@ -55,7 +55,10 @@ class _Level(Structure):
 
 
 class _Rotation(Structure):
-    _fields_ = [("weights", c_void_p), ("bias", c_void_p), ("shift", c_uint16)]
+    _fields_ = [
+        *((name, c_void_p) for name in ("order", "weights", "bias")),
+        *(("block", c_uint32), ("shift", c_uint16)),
+    ]
 
 
 class _Reweight(Structure):

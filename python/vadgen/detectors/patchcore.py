@@ -86,6 +86,7 @@ class Options:
         coreset_memory: bytes that the selection may take.
         trim: fraction of the training patches to drop as suspicious.
         rotate: turn the features of each level first, for "adc" and "pqnn"; see `rotation_of`.
+        block: features of a level that are turned together; None for all of them.
         small_tables: of "adc" and "flat" at 4 bits: a look-up table for each code in place of one
             for each two: an eighth of the RAM, more instructions.
         reweight: weigh the image score by the neighbours of the nearest row.
@@ -103,6 +104,7 @@ class Options:
     rotate: bool = False
     small_tables: bool = False
     reweight: bool = False
+    block: int | None = None
 
     @property
     def is_flat8(self) -> bool:
@@ -120,6 +122,7 @@ class Options:
         size = f"{self.bits}" if self.search == "flat" else f"{self.n_subspaces}x{self.bits}"
         candidates = f" of {self.n_candidates}" if self.search == "pqnn" else ""
         turned = ", rotated" if self.rotate else ""
+        turned += f" in {self.block}s" if self.block else ""
         small = ", small tables" if self.small_tables else ""
         return f"{self.search} {size}{candidates}{turned}{small}"
 
@@ -294,6 +297,11 @@ def check_options(options: Options, dims: int) -> None:
             "a flat bank gains nothing from a rotation",
             "leave --opq out, or ask for --search adc or pqnn",
         )
+    if options.block and not options.rotate:
+        raise VadgenError(
+            "features that are not rotated have no blocks",
+            "leave --opq-block out, or opq = false of the recipe",
+        )
     if options.search == "pqnn" and options.n_candidates > n:
         raise VadgenError(
             f"{options.n_candidates} candidates are more than the {n} rows of the memory bank",
@@ -359,12 +367,9 @@ def freeze(
     patch_step = step_of(rows)
     rotations: tuple[Rotation, ...] = ()
     if options.rotate:
-        turn, mean = rotation_of(rows, geometry, options.subspaces(geometry.dims))
-        rows = np.asarray((rows - mean) @ turn, np.float32)
-        rotations = tuple(
-            _frozen_rotation(turn[part, part], mean[part], patch_step, step_of(rows))
-            for part in (slice(v.first_dim, v.end_dim) for v in geometry.levels)
-        )
+        turns = rotation_of(rows, geometry, options.subspaces(geometry.dims), options.block)
+        rows = turn_rows(rows, turns)
+        rotations = tuple(_frozen_rotation(turn, patch_step, step_of(rows)) for turn in turns)
     step = step_of(rows)
     steps = rows / np.float32(step)
     bank: Bank
@@ -394,37 +399,89 @@ def step_of(rows: NDArray[np.float32]) -> float:
     return max(float(np.abs(rows).max()), 1e-12) / LIMIT
 
 
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """A level's rotation, in real units: block by block `(features - mean) @ matrix`.
+
+    Attributes:
+        order: which of the bank's features comes where; blocks are side by side in it.
+        mean: float32 (features of the level,), in that order.
+        matrices: float32, orthogonal, one a block.
+    """
+
+    order: NDArray[np.int64]
+    mean: NDArray[np.float32]
+    matrices: tuple[NDArray[np.float32], ...]
+
+
 def rotation_of(
-    rows: NDArray[np.float32], geometry: Geometry, n_subspaces: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    rows: NDArray[np.float32], geometry: Geometry, n_subspaces: int, block: int | None = None
+) -> tuple[Turn, ...]:
     """The rotation of optimized product quantization, level by level, for Gaussian features.
 
-    Within a level, features are turned onto the eigenvectors of their covariance. Eigenvectors go
-    to subspaces by descending variance, each to the subspace with the least product of variances
-    so far that has room, so that all codes have about as much to tell.
+    Features are turned onto the eigenvectors of their covariance, all of a level or those of a
+    block that resemble one another. Eigenvectors go to subspaces by descending variance, each to
+    the subspace with the least product of variances so far that has room, so that all codes have
+    about as much to tell.
 
     Args:
         rows: float32 (N, D), the bank.
         geometry: levels.
         n_subspaces: M.
-
-    Returns:
-        float32 (D, D), orthogonal, and the mean (D,): rotated features are `(x - mean) @ turn`.
+        block: features that are turned together; None for all of a level.
 
     Source: Ge et al., "Optimized Product Quantization for Approximate Nearest Neighbor Search",
     2013, section 3.1.
     """
     sub_dims = geometry.dims // n_subspaces
-    mean = rows.mean(axis=0)
-    turn = np.zeros((geometry.dims, geometry.dims), np.float32)
+    turns = []
     for level in geometry.levels:
-        part = slice(level.first_dim, level.end_dim)
-        centred = (rows[:, part] - mean[part]).astype(np.float64)
-        variances, vectors = np.linalg.eigh(centred.T @ centred / max(len(rows) - 1, 1))
-        greatest = vectors[np.abs(vectors).argmax(axis=0), np.arange(level.dims)]
-        vectors = vectors * np.where(greatest < 0, -1, 1)  # eigenvectors have no sign of their own
-        turn[part, part] = vectors[:, _balanced(variances, sub_dims)]
-    return turn, mean
+        part = rows[:, level.first_dim : level.end_dim]
+        mean = part.mean(axis=0)
+        centred = (part - mean).astype(np.float64)
+        covariance = centred.T @ centred / max(len(rows) - 1, 1)
+        blocks = _alike(covariance, block or level.dims)
+        matrices = []
+        for own in blocks:
+            variances, vectors = np.linalg.eigh(covariance[np.ix_(own, own)])
+            greatest = vectors[np.abs(vectors).argmax(axis=0), np.arange(len(own))]
+            vectors *= np.where(greatest < 0, -1, 1)  # eigenvectors have no sign of their own
+            matrices.append(vectors[:, _balanced(variances, sub_dims)].astype(np.float32))
+        order = np.concatenate(blocks)
+        turns.append(Turn(level.first_dim + order, mean[order], tuple(matrices)))
+    return tuple(turns)
+
+
+def turn_rows(rows: NDArray[np.float32], turns: Sequence[Turn]) -> NDArray[np.float32]:
+    """Rows (N, D) as the rotations make them."""
+    parts = []
+    for turn in turns:
+        blocks = np.cumsum([len(matrix) for matrix in turn.matrices])[:-1]
+        features = np.split(rows[:, turn.order] - turn.mean, blocks, axis=1)
+        parts += [own @ matrix for own, matrix in zip(features, turn.matrices, strict=True)]
+    return np.concatenate(parts, axis=1)
+
+
+def _alike(covariance: NDArray[np.float64], size: int) -> list[list[int]]:
+    """Blocks of `size` features: the one of the greatest variance left, and those most like it.
+
+    A feature is as like a block as the magnitudes of its correlations with what is there add up to.
+    """
+    count = len(covariance)
+    if size >= count:
+        return [list(range(count))]
+    variances = covariance.diagonal()
+    deviations = np.sqrt(np.maximum(variances, 1e-12))
+    likeness = np.abs(covariance / np.outer(deviations, deviations))
+    left, blocks = list(range(count)), []
+    while left:
+        own = [max(left, key=lambda i: variances[i])]
+        left.remove(own[0])
+        while left and len(own) < size:
+            own.append(max(left, key=lambda i: likeness[i, own].sum()))
+            left.remove(own[-1])
+        blocks.append(own)
+    return blocks
 
 
 def _balanced(variances: NDArray[np.float64], size: int) -> list[int]:
@@ -440,16 +497,20 @@ def _balanced(variances: NDArray[np.float64], size: int) -> list[int]:
     return [i for group in groups for i in group]
 
 
-def _frozen_rotation(
-    turn: NDArray[np.float32], mean: NDArray[np.float32], patch_step: float, step: float
-) -> Rotation:
+def _frozen_rotation(turn: Turn, patch_step: float, step: float) -> Rotation:
     """Integers that turn patches in steps of `patch_step` into features in steps of `step`."""
-    real = turn.T.astype(np.float64) * (patch_step / step)
-    shift = min(max(math.floor(math.log2(LIMIT / np.abs(real).max())), 0), 30)
-    bias = -(mean.astype(np.float64) @ turn) / step + 0.5
+    real = [matrix.T.astype(np.float64) * (patch_step / step) for matrix in turn.matrices]
+    weights = np.concatenate([matrix.ravel() for matrix in real])
+    shift = min(max(math.floor(math.log2(LIMIT / np.abs(weights).max())), 0), 30)
+    blocks = np.cumsum([len(matrix) for matrix in real])[:-1]
+    means = np.split(turn.mean.astype(np.float64), blocks)
+    shares = [mean @ matrix for mean, matrix in zip(means, turn.matrices, strict=True)]
+    bias = 0.5 - np.concatenate(shares) / step
     return Rotation(
-        np.clip(np.rint(real * 2.0**shift), -LIMIT, LIMIT).astype(np.int8),
+        (turn.order - turn.order.min()).astype(np.uint16),
+        np.clip(np.rint(weights * 2.0**shift), -LIMIT, LIMIT).astype(np.int8),
         np.clip(np.rint(bias * 2.0**shift), -(2**30), 2**30).astype(np.int32),
+        len(real[0]),
         shift,
     )
 
@@ -682,7 +743,9 @@ def summary(tables: PatchcoreTables) -> str:
     if isinstance(bank, FlatBank):
         return f"{bank.n_codes:,} rows of {dims} int8 values{weighted}"
     what = "values" if tables.search == "flat" else "codes"
+    block = block_of(tables)
     turned = ", rotated" if tables.rotations else ""
+    turned += f" in {block}s" if block else ""
     return (
         f"{bank.n_codes:,} rows of {bank.codewords.shape[0]} {what} of {bank.bits} bits"
         f"{turned}{weighted}"
@@ -754,6 +817,12 @@ def row_windows(levels: Sequence[Level]) -> tuple[RowWindow, ...]:
     return tuple(windows)
 
 
+def block_of(tables: PatchcoreTables) -> int | None:
+    """Features that are turned together, None when they are all of a level."""
+    blocks = [turn.block for turn in tables.rotations if turn.block < len(turn.order)]
+    return max(blocks, default=None)
+
+
 def options_of(tables: PatchcoreTables) -> Options:
     """The kind and sizes of a frozen bank."""
     bank, reweight = tables.bank, tables.reweight is not None
@@ -770,6 +839,7 @@ def options_of(tables: PatchcoreTables) -> Options:
         rotate=bool(tables.rotations),
         small_tables=tables.small_tables,
         reweight=reweight,
+        block=block_of(tables),
     )
 
 
@@ -779,7 +849,7 @@ class Ledger:
 
     Attributes:
         codeword_bytes, code_bytes: flash: codebooks, and codes or int8 rows.
-        rotation_bytes: flash: weights and biases of the rotation.
+        rotation_bytes: flash: weights, biases and order of the rotation.
         power_bytes: flash: the re-weighting's powers of two.
         table_bytes: RAM: look-up tables.
         heap_bytes: RAM: candidates of "pqnn", the rows' distances in the first level, the query's
@@ -836,7 +906,9 @@ def ledger(geometry: Geometry, options: Options) -> Ledger:
     return Ledger(
         codeword_bytes=0 if options.is_flat8 else options.centroids * dims,
         code_bytes=n * sum(row_bytes),
-        rotation_bytes=sum(v.dims * (v.dims + 4) for v in levels) if options.rotate else 0,
+        rotation_bytes=sum(_weights(v.dims, options) + 6 * v.dims for v in levels)
+        if options.rotate
+        else 0,
         power_bytes=powers().nbytes if options.reweight else 0,
         table_bytes=0
         if options.is_flat8
@@ -848,6 +920,12 @@ def ledger(geometry: Geometry, options: Options) -> Ledger:
         python_float_bytes=_array_bytes(4, n, dims) + _array_bytes(4, n),
         python_bytes=_python_bytes(dims, options),
     )
+
+
+def _weights(dims: int, options: Options) -> int:
+    """Weights that rotate a level of so many features."""
+    block = min(options.block or dims, dims)
+    return dims // block * block**2 + (dims % block) ** 2
 
 
 def _python_bytes(dims: int, options: Options) -> int:
@@ -891,7 +969,7 @@ _VALUE = 4.6
 _RANKED = 30.0
 _PATCH = 78.0
 _WEIGHT = 3.5
-_ROTATED = 20.0
+_ROTATED = 27.0
 # A guess, that of an easy part: the share of the rows that each finer level still looks at, and the
 # share of such a row that it looks at before it gives the row up.
 _STILL = 0.05
@@ -920,7 +998,7 @@ def instructions(geometry: Geometry, options: Options, looked: Looked | None = N
     dims = [level.dims for level in geometry.levels]
     total = sum(_PATCH * c * d for c, d in zip(counts, dims, strict=True))
     if options.rotate:
-        turns = (_WEIGHT * d**2 + _ROTATED * d for d in dims)
+        turns = (_WEIGHT * _weights(d, options) + _ROTATED * d for d in dims)
         total += sum(c * turn for c, turn in zip(counts, turns, strict=True))
     looked = _guess(geometry, options) if looked is None else looked
     total += _ROW * looked.rows + _KEPT * looked.kept + _SUM * looked.sums

@@ -61,6 +61,7 @@ class Given:
     n_centroids: int | None = None
     rotate: bool | None = None
     small_tables: bool | None = None
+    block: int | None = None
 
 
 @dataclass(frozen=True)
@@ -312,7 +313,8 @@ def _kinds(dims: int, given: Given, base: Options) -> Iterator[Options]:
             yield from _with_tables(given, flat)
         for rotate in (False, True) if given.rotate is None else (given.rotate,):
             if given.search != "flat":
-                yield from _products(dims, given, replace(base, bits=bits, rotate=rotate))
+                kind = replace(base, bits=bits, rotate=rotate, block=given.block)
+                yield from _products(dims, given, kind)
 
 
 def _products(dims: int, given: Given, base: Options) -> Iterator[Options]:

@@ -217,9 +217,10 @@ def patchcore_options(recipe: Recipe) -> Options:
         coreset_memory=recipe.memory.coreset_memory,
         trim=recipe.memory.trim,
         n_centroids=given.centroids,
-        rotate=bool(given.opq),
+        rotate=bool(given.opq or (given.opq is None and given.opq_block)),
         small_tables=bool(given.small_tables),
         reweight=given.reweight,
+        block=given.opq_block,
     )
 
 
@@ -234,6 +235,7 @@ def bank_given(given: PatchcoreOptions) -> Given:
         given.subspaces,
         given.bits,
         given.centroids,
-        given.opq,
+        True if given.opq is None and given.opq_block else given.opq,
         given.small_tables,
+        given.opq_block,
     )

@@ -97,6 +97,7 @@ def choose_bank(
         subspaces=None if taken.search == "flat" else taken.n_subspaces,
         bits=taken.bits,
         opq=taken.rotate,
+        opq_block=taken.block,
         small_tables=taken.small_tables,
     )
     return replace(recipe, patchcore=settled), weighed
@@ -112,6 +113,7 @@ def weighed_json(weighed: Sequence[Judged]) -> list[dict[str, Any]]:
             "subspaces": judged.options.n_subspaces if judged.options.search != "flat" else None,
             "bits": judged.options.bits,
             "opq": judged.options.rotate,
+            "opq_block": judged.options.block,
             "small_tables": judged.options.small_tables,
             "candidates": judged.options.n_candidates if judged.options.search == "pqnn" else None,
             **{k: v for k, v in vars(judged).items() if k != "options"},

@@ -19,7 +19,7 @@ from vadgen.ref.flat_search import squared_distances
 from vadgen.ref.patchcore import to_scores
 from vadgen.ref.reweight import MOST_STEPS, POWER_BITS, STEP_BITS, Reweight, powers
 from vadgen.ref.roi import Inside
-from vadgen.ref.rotate import Rotation, rotate
+from vadgen.ref.rotate import weigh
 from vadgen.ref.smooth import smooth
 
 NEAREST = 3
@@ -58,7 +58,7 @@ def describe(patches: np.ndarray, convolution: Convolution) -> np.ndarray:
     y = (2 * np.arange(rows) - rows + 1)[:, None, None]
     x = (2 * np.arange(cols) - cols + 1)[:, None]
     bias = convolution.bias + y * down + x * across
-    return rotate(patches, Rotation(convolution.weights, bias, convolution.shift))
+    return weigh(patches, convolution.weights, bias, convolution.shift)
 
 
 def nearest(centres: np.ndarray, descriptors: np.ndarray) -> np.ndarray:

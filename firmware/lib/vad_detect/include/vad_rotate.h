@@ -9,10 +9,13 @@
 extern "C" {
 #endif
 
-/* clamp((weights * patch + bias) >> shift, -127, 127); dims at most 2^16, |bias| at most 2^30. */
+/* clamp((weights * features + bias) >> shift, -127, 127), block by block; the last block may be
+ * smaller. dims at most 2^16, |bias| at most 2^30. */
 typedef struct {
-    const int8_t *weights; /* [dims][dims], the row that makes an output together */
+    const uint16_t *order; /* [dims], which feature of the patch comes where */
+    const int8_t *weights; /* a square matrix for each block, the row that makes an output together */
     const int32_t *bias;   /* [dims]; holds the half that rounds */
+    uint32_t block;        /* features of a block */
     uint16_t shift;        /* at most 30 */
 } vad_rotation_t;
 
