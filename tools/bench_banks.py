@@ -31,16 +31,17 @@ sys.path.insert(0, str(ROOT / "python"))
 
 from vadgen.benchmark.metrics import auroc, curve_of  # noqa: E402
 from vadgen.board import load_board  # noqa: E402
+from vadgen.data.dataset import Dataset  # noqa: E402
 from vadgen.detectors import patchcore, picker  # noqa: E402
 from vadgen.detectors.coreset import BatchedCoreset  # noqa: E402
-from vadgen.pipeline.backbone import features, make_backbone, open_network  # noqa: E402
+from vadgen.pipeline.backbone import Backbone, features, make_backbone, open_network  # noqa: E402
 from vadgen.pipeline.cache import Outputs, remembered  # noqa: E402
 from vadgen.pipeline.calibrate import batches_of, fitted_on  # noqa: E402
 from vadgen.pipeline.data import open_dataset  # noqa: E402
 from vadgen.pipeline.detector import patchcore_options  # noqa: E402
 from vadgen.pipeline.manifest import sha256_text  # noqa: E402
 from vadgen.pipeline.pick import choose_bank  # noqa: E402
-from vadgen.progress import open_progress  # noqa: E402
+from vadgen.progress import Progress, open_progress  # noqa: E402
 from vadgen.recipe import Recipe, read_recipe  # noqa: E402
 from vadgen.ref.smooth import smooth  # noqa: E402
 from vadgen.units import parse_bytes  # noqa: E402
@@ -65,10 +66,34 @@ class Line:
     image_auroc: float
 
 
-def measure(recipe: Recipe, caps: list[int], most: int) -> Iterator[Line]:
-    """Every kind under every cap."""
-    progress = open_progress(sys.stderr)
-    board, dataset, network = load_board(recipe.board), open_dataset(recipe), open_network(recipe)
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A labelled set as a backbone sees it.
+
+    Attributes:
+        dataset, backbone: of the recipe.
+        train, test: int8 taps of the training pictures, and of those drawn to be scored.
+        fitted: training pictures that the rows come from.
+        is_anomalous: of the test pictures.
+        geometry: of the patches.
+        rows: float32 (N, D), the largest bank; a smaller one is its beginning.
+        key: digest of all that the taps depend on.
+    """
+
+    dataset: Dataset
+    backbone: Backbone
+    train: Outputs
+    test: Outputs
+    fitted: NDArray[np.int64]
+    is_anomalous: NDArray[np.bool_]
+    geometry: patchcore.Geometry
+    rows: NDArray[np.float32]
+    key: str
+
+
+def open_labelled(recipe: Recipe, most: int, progress: Progress) -> Labelled:
+    """Features of the training pictures and of at most `most` labelled ones, and one coreset."""
+    dataset, network = open_dataset(recipe), open_network(recipe)
     data_sha = dataset.sha256()
     backbone = make_backbone(recipe, network, dataset, data_sha, progress)
     values = [backbone.program.values[i] for i in backbone.program.outputs]
@@ -76,35 +101,46 @@ def measure(recipe: Recipe, caps: list[int], most: int) -> Iterator[Line]:
     drawn = np.random.default_rng(recipe.seed).permutation(len(dataset.test))[:most]
     items = [dataset.test[i] for i in np.sort(drawn).tolist()]
     test, _ = features(backbone, [item.path for item in items], data_sha, progress)
-    labels = np.array([item.is_anomalous for item in items])
     base = patchcore_options(recipe)
     geometry = patchcore.lay_out(values, base.halve)
     key = sha256_text(backbone.key, data_sha)
+    fitted = fitted_on(len(dataset.train), recipe)
     rows = remembered(
         "bench_rows",
         sha256_text(key, str(base)),
-        lambda: _rows(train, fitted_on(len(dataset.train), recipe), geometry, recipe),
+        lambda: _rows(train, fitted, geometry, recipe),
     )
+    labels = np.array([item.is_anomalous for item in items])
+    return Labelled(dataset, backbone, train, test, fitted, labels, geometry, rows, key)
+
+
+def measure(recipe: Recipe, caps: list[int], most: int) -> Iterator[Line]:
+    """Every kind under every cap."""
+    progress, board = open_progress(sys.stderr), load_board(recipe.board)
+    data = open_labelled(recipe, most, progress)
+    rows, geometry, labels = data.rows, data.geometry, data.is_anomalous
     weighed: list[tuple[int, picker.Judged, bool]] = []
     for cap in caps:
         capped = replace(recipe, patchcore=replace(recipe.patchcore, bank_bytes=cap))
-        banks = choose_bank(capped, board, backbone, dataset.train, train, None, key, progress)[1]
+        banks = choose_bank(
+            capped, board, data.backbone, data.dataset.train, data.train, None, data.key, progress
+        )[1]
         weighed += [(cap, bank, i == 0) for i, bank in enumerate(banks)]
     sizes = {bank.options.n_codes for _, bank, _ in weighed}
-    floats = _float_scores(test, rows, sizes, geometry)
+    floats = float_scores(data.test, rows, sizes, geometry)
 
     def score(option: patchcore.Options) -> float:
         tables = patchcore.freeze(rows[: option.n_codes], geometry, option, recipe.seed)
-        batches = batches_of(test, np.arange(len(labels)))
-        return _auroc(np.concatenate([tables.score(batch)[1] for batch in batches]), labels)
+        batches = batches_of(data.test, np.arange(len(labels)))
+        return image_auroc(np.concatenate([tables.score(batch)[1] for batch in batches]), labels)
 
     for cap, bank, is_taken in weighed:
         option, n = bank.options, bank.options.n_codes
         scored = remembered(
-            "bench_banks", sha256_text(key, str(option), str(most)), partial(score, option)
+            "bench_banks", sha256_text(data.key, str(option), str(most)), partial(score, option)
         )
         yield Line(
-            dataset.name,
+            data.dataset.name,
             recipe.backbone,
             len(labels),
             cap,
@@ -113,12 +149,13 @@ def measure(recipe: Recipe, caps: list[int], most: int) -> Iterator[Line]:
             n,
             bank.bank_bytes,
             bank.instructions,
-            round(_auroc(floats[n], labels), 4),
+            round(image_auroc(floats[n], labels), 4),
             round(scored, 4),
         )
 
 
-def _auroc(scores: NDArray[Any], labels: NDArray[np.bool_]) -> float:
+def image_auroc(scores: NDArray[Any], labels: NDArray[np.bool_]) -> float:
+    """Of the pictures' scores."""
     found = auroc(curve_of(scores, labels))
     assert found is not None, "labelled pictures of both kinds are needed"
     return found
@@ -134,7 +171,7 @@ def _rows(
     return coreset.select(1)
 
 
-def _float_scores(
+def float_scores(
     test: Outputs,
     rows: NDArray[np.float32],
     sizes: set[int],
@@ -159,6 +196,24 @@ def _float_scores(
     return {n: np.array(found) for n, found in scores.items()}
 
 
+def renew(table: Path, line_type: type, lines: Iterator[Any]) -> None:
+    """Prints the lines and writes them to the table, over those of the same set, backbone, cap."""
+    new = []
+    for line in lines:
+        print(*astuple(line), sep="  ", flush=True)
+        new.append(tuple(map(str, astuple(line))))
+    old: list[tuple[str, ...]] = []
+    if table.exists():
+        with table.open(newline="", encoding="utf-8") as file:
+            old = [tuple(row) for row in csv.reader(file)][1:]
+    renewed = {(*row[:2], row[3]) for row in new}
+    kept = [row for row in old if (*row[:2], row[3]) not in renewed]
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in fields(line_type)])
+        writer.writerows(sorted(kept + new, key=lambda row: (row[0], row[1], int(row[3]))))
+
+
 def main() -> None:
     """Renews the lines of one set and backbone."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -172,26 +227,7 @@ def main() -> None:
     flags = {k: v for k, v in vars(args).items() if k not in ("bytes", "most") and v is not None}
     recipe = read_recipe(None, {**flags, "input": "224", "detector": "patchcore"})
     caps = [parse_bytes(text) for text in args.bytes]
-    old: list[tuple[str, ...]] = []
-    if TABLE.exists():
-        with TABLE.open(newline="", encoding="utf-8") as file:
-            old = [tuple(row) for row in csv.reader(file)][1:]
-    new = [tuple(map(str, astuple(line))) for line in _shown(measure(recipe, caps, args.most))]
-    renewed = {(*row[:2], row[3]) for row in new}
-    lines = sorted(
-        [row for row in old if (*row[:2], row[3]) not in renewed] + new,
-        key=lambda row: (row[0], row[1], int(row[3])),
-    )
-    with TABLE.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Line)])
-        writer.writerows(lines)
-
-
-def _shown(lines: Iterator[Line]) -> Iterator[Line]:
-    for line in lines:
-        print(*astuple(line), sep="  ", flush=True)
-        yield line
+    renew(TABLE, Line, measure(recipe, caps, args.most))
 
 
 if __name__ == "__main__":
