@@ -20,9 +20,9 @@ static void require_aligned(const void *tensor) {
 
 int esp_nn_get_conv_scratch_size(const data_dims_t *in, const data_dims_t *kernel,
                                  const data_dims_t *made, const conv_params_t *params) {
-    (void)params;
     const int32_t taps = kernel->width * kernel->height * in->channels;
-    const int32_t image = taps == in->channels ? in->width * in->channels : taps;
+    const int is_1x1 = taps == in->channels && params->stride.width == 1;
+    const int32_t image = is_1x1 ? in->width * in->channels : taps;
     return image + taps * made->channels;
 }
 
