@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,7 +156,7 @@ class HostModel:
         answers = np.zeros((count, 3), np.uint32)
         left = iter(range(count))  # shared: the interpreter hands each number to one thread
 
-        def work(_: int) -> None:
+        def work() -> None:
             arena = np.empty(self._arena_bytes + 64, np.uint8)
             base = arena.ctypes.data + (-arena.ctypes.data) % 64
             for i in left:
@@ -172,7 +172,8 @@ class HostModel:
         workers = max(1, min(threads or compiler.processors(), count))
         with ThreadPoolExecutor(workers) as pool:
             try:
-                list(pool.map(work, range(workers)))
+                for done in as_completed([pool.submit(work) for _ in range(workers)]):
+                    done.result()
             finally:
                 for _ in left:  # when interrupted: nothing remains to be done
                     pass
