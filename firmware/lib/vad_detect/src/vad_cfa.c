@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vad_bounded_distance.h"
+#include "vad_covered.h"
 #include "vad_dot_product.h"
 #include "vad_smooth.h"
 #include "vad_square_root.h"
@@ -31,11 +32,6 @@ typedef struct {
 
 static const vad_patchcore_level_t *finest(const vad_cfa_t *detector) {
     return &detector->patches->levels[detector->patches->n_levels - 1];
-}
-
-/* First of `n` finer positions that nearest repetition takes from coarse position `at` of `of`. */
-static uint32_t first_covered(uint32_t at, uint32_t of, uint32_t n) {
-    return (at * n + of - 1) / of;
 }
 
 void vad_cfa_begin(const vad_cfa_t *detector, uint8_t *memory, vad_cfa_state_t *state) {
@@ -161,10 +157,10 @@ static void search_under(const vad_cfa_t *detector, uint32_t y, uint32_t x, view
     const vad_patchcore_level_t *last = finest(detector);
     uint32_t end_y = y + 1, end_x = x + 1;
     for (const vad_patchcore_level_t *level = detector->patches->levels; level < last; level++) {
-        y = first_covered(y, level->rows, level[1].rows);
-        end_y = first_covered(end_y, level->rows, level[1].rows);
-        x = first_covered(x, level->cols, level[1].cols);
-        end_x = first_covered(end_x, level->cols, level[1].cols);
+        y = vad_first_covered(y, level->rows, level[1].rows);
+        end_y = vad_first_covered(end_y, level->rows, level[1].rows);
+        x = vad_first_covered(x, level->cols, level[1].cols);
+        end_x = vad_first_covered(end_x, level->cols, level[1].cols);
     }
     for (; y < end_y; y++) {
         for (uint32_t at = x; at < end_x; at++) {
@@ -186,7 +182,7 @@ void vad_cfa_search(const vad_cfa_t *detector, uint32_t y, const int8_t *const r
                        (int8_t *)scratch + sizeof(int32_t) * patches->n_levels * detector->dims};
     for (uint32_t i = 0; i < patches->n_levels; i++) {
         view.rows[i] = rows;
-        view.first_row[i] = first_covered(y, first->rows, first[i].rows);
+        view.first_row[i] = vad_first_covered(y, first->rows, first[i].rows);
         rows += first[i].window;
     }
     for (uint32_t x = 0; x < first->cols; x++) {

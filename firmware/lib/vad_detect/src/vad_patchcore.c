@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "vad_covered.h"
 #include "vad_smooth.h"
 #include "vad_square_root.h"
 
@@ -29,11 +30,6 @@ static uint32_t n_cells(const vad_patchcore_level_t *level) {
     return (uint32_t)level->rows * level->cols;
 }
 
-/* First of `n` finer positions that nearest repetition takes from coarse position `at` of `of`. */
-static uint32_t first_covered(uint32_t at, uint32_t of, uint32_t n) {
-    return (at * n + of - 1) / of;
-}
-
 /* Goes on to the next cell that counts, from this one on. */
 static void settle(cursor_t *cells) {
     for (; cells->y < cells->end_y; cells->y++, cells->x = cells->first_x) {
@@ -57,10 +53,10 @@ static cursor_t covered(const vad_patchcore_t *detector, uint32_t from, uint32_t
     for (; from < to; from++) {
         const vad_patchcore_level_t *coarse = &detector->levels[from];
         const vad_patchcore_level_t *fine = &detector->levels[from + 1];
-        cells.first_y = first_covered(cells.first_y, coarse->rows, fine->rows);
-        cells.end_y = first_covered(cells.end_y, coarse->rows, fine->rows);
-        cells.first_x = first_covered(cells.first_x, coarse->cols, fine->cols);
-        cells.end_x = first_covered(cells.end_x, coarse->cols, fine->cols);
+        cells.first_y = vad_first_covered(cells.first_y, coarse->rows, fine->rows);
+        cells.end_y = vad_first_covered(cells.end_y, coarse->rows, fine->rows);
+        cells.first_x = vad_first_covered(cells.first_x, coarse->cols, fine->cols);
+        cells.end_x = vad_first_covered(cells.end_x, coarse->cols, fine->cols);
     }
     cells.runs = &detector->levels[to].runs;
     cells.y = cells.first_y;
@@ -306,7 +302,7 @@ void vad_patchcore_search(const vad_patchcore_t *detector, uint32_t y, const int
     for (uint32_t i = 0; i < detector->n_levels; i++) {
         const vad_patchcore_level_t *level = &detector->levels[i];
         state->rows[i] = rows;
-        state->first_row[i] = first_covered(y, detector->levels[0].rows, level->rows);
+        state->first_row[i] = vad_first_covered(y, detector->levels[0].rows, level->rows);
         rows += level->window;
     }
     search_row(detector, y, state);
